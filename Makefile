@@ -1,0 +1,48 @@
+# The habits of this repository. Needs only make and Python 3.10 to 3.13; `make PYTHON=python3.12` picks another one.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+OUT    ?= out/demo
+
+.PHONY: help demo test lint fix bench train-digits clean
+
+help:
+	@echo "make demo           install, then draw ten digits from ten prompts with the weights in graphs/digits"
+	@echo "make test           install, then the tests that need no accelerator"
+	@echo "make lint           format, lint, types and import rules"
+	@echo "make fix            format, and repair what the linter can"
+	@echo "make bench          the benchmarks, as tables"
+	@echo "make train-digits   train the weights of graphs/digits again"
+	@echo "make clean          forget caches and outputs (keeps $(VENV))"
+
+demo: $(VENV)/.installed-train
+	$(BIN)/mmm run graphs/digits/ldm.yaml -o $(OUT)
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m "not gpu and not slow"
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: $(VENV)/.installed-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed-test
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+train-digits: $(VENV)/.installed-train
+	$(BIN)/mmm train graphs/digits/ldm.yaml -o out/train/ldm
+
+clean:
+	rm -rf out runs build .mmm .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+# The test extra holds the train extra, so one install serves both; a lock makes two makes take turns.
+$(VENV)/.installed-train: pyproject.toml constraints.txt
+	@$(PYTHON) .ci/install.py $(VENV) train
+
+$(VENV)/.installed-test: pyproject.toml constraints.txt
+	@$(PYTHON) .ci/install.py $(VENV) test

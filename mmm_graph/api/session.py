@@ -1,0 +1,241 @@
+"""A loaded graph file: what `mmm.load` returns and what the command line drives."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmm_graph.api.inputs import make_request
+from mmm_graph.api.origin import Origin, make_origin
+from mmm_graph.errors import InputError, MmmError, Problem, did_you_mean, problem
+from mmm_graph.graph.compile import compile_graph
+from mmm_graph.graph.graph import Graph, ModelNode
+from mmm_graph.plan.place import Plan, make_plan
+from mmm_graph.registry import Registry, load_registry
+from mmm_graph.runtime.build import Built, build_models
+from mmm_graph.runtime.engine import Engine, Request, Result
+from mmm_graph.runtime.events import Event
+from mmm_graph.spec import GraphSpec, dump_spec, load_spec
+
+Observer = Callable[[Event], None]
+
+
+class Session:
+    """One graph file with its params, its compiled graph, and the models it has built so far.
+
+    Params and inputs share a namespace: `run(steps=5, prompt="...")` compiles anew for the param (milliseconds) and
+    keeps every model whose config did not change.
+    """
+
+    def __init__(
+        self,
+        source: str | Path,
+        *,
+        params: Mapping[str, Any] | None = None,
+        sets: Mapping[str, str] | None = None,
+        params_file: Path | None = None,
+        registry: Registry | None = None,
+        device: str = "cpu",
+        weights: Path | None = None,
+        base: Path | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> None:
+        self.source = source
+        self.registry = registry or load_registry()
+        self.device = torch.device(device)
+        self.weights = weights
+        self._sets, self._params, self._params_file = dict(sets or {}), dict(params or {}), params_file
+        self._base, self._cancel = base, cancel
+        self._built: dict[str, Built] = {}
+        self._engine: Engine | None = None
+        self.spec = self._load({})
+        self._graph: Graph | None = None
+
+    @property
+    def graph(self) -> Graph:
+        """The compiled top level of the file.
+
+        Raises:
+            InputError: with every problem of the file.
+        """
+        if self._graph is None:
+            self._graph = compile_graph(self.spec, self.registry)
+        return self._graph
+
+    @property
+    def base(self) -> Path:
+        """The folder that `file:` weights are relative to."""
+        return self._base or self.spec.base
+
+    def section(self, name: str) -> Graph:
+        """A compiled section: "main", "train.STAGE" or "eval.NAME"."""
+        return self.graph if name == "main" else compile_graph(self.spec, self.registry, name)
+
+    def sections(self) -> list[str]:
+        """Every section of the file that has nodes."""
+        stages = self.spec.train.stages if self.spec.train else {}
+        main = ["main"] if self.spec.nodes or self.spec.outputs else []
+        return [*main, *(f"train.{s}" for s in stages), *(f"eval.{e}" for e in self.spec.eval)]
+
+    def check(self) -> tuple[Problem, ...]:
+        """Compile every section; returns the warnings.
+
+        Raises:
+            InputError: with the problems of all sections.
+        """
+        problems: list[Problem] = []
+        warnings: tuple[Problem, ...] = ()
+        for name in self.sections():
+            try:
+                warnings += self.section(name).warnings
+            except InputError as error:
+                problems += [p for p in error.problems if p not in problems]
+        if problems:
+            raise InputError(problems)
+        return warnings
+
+    def plan(self) -> Plan:
+        """Who does what: on one device everything is on rank 0."""
+        return make_plan(self.graph, self.registry)
+
+    def run(
+        self,
+        *,
+        seed: int | Sequence[int] = 0,
+        outputs: Sequence[str] | None = None,
+        supply: Mapping[str, Any] | None = None,
+        on_event: Observer | None = None,
+        **given: Any,
+    ) -> dict[str, Any]:
+        """Run the graph once.
+
+        Args:
+            seed: one number, or one per batch element.
+            outputs: names of outputs, or links of any values such as "cond.embeds"; default: all outputs.
+            supply: values by link, used instead of computing them.
+            given: inputs and params by name.
+
+        Returns:
+            Values by output name; an output that was not produced is None.
+        """
+        result = self.result(seed=seed, outputs=outputs, supply=supply, on_event=on_event, given=given)
+        return dict.fromkeys(result.absent) | result.values
+
+    def result(
+        self,
+        *,
+        seed: int | Sequence[int] = 0,
+        outputs: Sequence[str] | None = None,
+        supply: Mapping[str, Any] | None = None,
+        on_event: Observer | None = None,
+        given: Mapping[str, Any] | None = None,
+        request_id: str = "0",
+    ) -> Result:
+        """Like `run`, with the reasons of what was not produced and the owners of routed rows."""
+        graph, inputs = self._for(given or {})
+        request = make_request(graph, inputs, seed, request_id)
+        results = self._run([request], outputs, supply, on_event)
+        return results[request_id]
+
+    def map(
+        self,
+        requests: Iterable[Mapping[str, Any]],
+        *,
+        outputs: Sequence[str] | None = None,
+        on_event: Observer | None = None,
+    ) -> dict[str, Result]:
+        """Run many requests through one pipeline; each maps names to inputs and params, and may have `seed`, `id`.
+
+        A request that fails does not stop the others: its Result carries the error.
+        """
+        made: list[Request] = []
+        failed: dict[str, Result] = {}
+        for index, item in enumerate(requests):
+            given = dict(item)
+            name = str(given.pop("id", index))
+            try:
+                graph, inputs = self._for({k: v for k, v in given.items() if k != "seed"})
+                made.append(make_request(graph, inputs, given.get("seed", 0), name))
+            except MmmError as error:
+                failed[name] = Result({}, {}, {}, error)
+        found = self._run(made, outputs, None, on_event) if made else {}
+        return {**failed, **found}
+
+    def stream(self, **given: Any) -> Iterator[Event]:
+        """Run in a thread and yield its events as they come; the last one is `done` with the outputs as data."""
+        events: queue.Queue[Event | BaseException] = queue.Queue()
+
+        def work() -> None:
+            try:
+                values = self.run(on_event=events.put, **given)
+                events.put(Event("done", "0", "", data=values))
+            except MmmError as error:
+                events.put(error)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        while True:
+            event = events.get()
+            if isinstance(event, BaseException):
+                raise event
+            yield event
+            if event.kind == "done":
+                return
+
+    def module(self, name: str) -> Any:
+        """The built model of that name.
+
+        Raises:
+            InputError: the graph has no such model.
+        """
+        if name not in self.graph.models:
+            raise InputError(problem("E209", f"there is no model {name!r}", hint=did_you_mean(name, self.graph.models)))
+        self._build(self.graph.models, frozenset((name,)))
+        return self._built[name].object
+
+    def origin(self, given: Mapping[str, Any], seed: int | Sequence[int], outputs: Sequence[str] | None) -> Origin:
+        """What a saved output of a run with these inputs carries."""
+        values = {k: v for k, v in {**self.spec.values, **self.spec.given, **given}.items() if self._public(k)}
+        run = {"values": values, "seed": seed, "outputs": outputs}
+        hashes = {k: b.fingerprint for k, b in sorted(self._built.items()) if b.fingerprint}
+        return make_origin(dump_spec(self.spec), str(self.source), run, hashes, self.registry.digest())
+
+    def _public(self, name: str) -> bool:
+        return name not in self.spec.params or self.spec.params[name].type != "secret"
+
+    def _load(self, params: Mapping[str, Any]) -> GraphSpec:
+        merged = {**self._params, **params}
+        sets = {k: v for k, v in self._sets.items() if k not in params}
+        return load_spec(self.source, sets=sets, params=merged, params_file=self._params_file)
+
+    def _for(self, given: Mapping[str, Any]) -> tuple[Graph, dict[str, Any]]:
+        """The graph for these params, and the inputs among the given names."""
+        params = {k: v for k, v in given.items() if k in self.spec.params}
+        inputs = {k: v for k, v in given.items() if k not in params}
+        if not params:
+            return self.graph, inputs
+        return compile_graph(self._load(params), self.registry), inputs
+
+    def _build(self, models: Mapping[str, ModelNode], needed: frozenset[str] | None) -> None:
+        stale = [k for k, node in models.items() if k in self._built and self._built[k].node != node]
+        for name in stale:
+            del self._built[name]
+        todo = {k: v for k, v in models.items() if k not in self._built}
+        new = build_models(
+            todo, self.registry, base=self.base, device=self.device, overlay=self.weights, needed=needed
+        )
+        self._built.update(new)
+
+    def _run(
+        self,
+        requests: Sequence[Request],
+        outputs: Sequence[str] | None,
+        supply: Mapping[str, Any] | None,
+        on_event: Observer | None,
+    ) -> dict[str, Result]:
+        raise NotImplementedError

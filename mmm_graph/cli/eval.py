@@ -1,0 +1,44 @@
+"""`mmm eval FILE`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mmm_graph.cli.app import App, emit
+from mmm_graph.cli.options import GRAPH, as_json, device, overrides, parse_sets, use_device
+from mmm_graph.cli.run import cancel_on_interrupt
+from mmm_graph.spec import load_spec
+
+
+@click.command("eval")
+@GRAPH
+@overrides
+@device
+@click.option("--name", help="One evaluation; default: all of the file.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of everything random.")
+@as_json
+@click.pass_obj
+def eval_(app: App, /, **options: Any) -> int:
+    """Run the evaluations of FILE and print their metrics."""
+    from mmm_graph.cli.training import EvalProgress, JsonEvents
+    from mmm_graph.train.evaluate import evaluate
+    from mmm_graph.train.options import EvalOptions
+
+    spec = load_spec(options["file"], sets=parse_sets(options["sets"]), params_file=options["params_file"])
+    weights: Path | None = options["weights"]
+    target = use_device(options["device"], options["threads"])
+    chosen = EvalOptions(device=target, seed=options["seed"], weights=weights)
+    with cancel_on_interrupt() as cancel, (JsonEvents() if options["as_json"] else EvalProgress()) as listen:
+        metrics = evaluate(
+            spec, app.registry(), options["name"], options=chosen, on_event=listen, cancel=cancel.is_set
+        )
+    if options["as_json"]:
+        emit("done", outputs={}, metrics=metrics)
+        return 0
+    width = max((len(k) for k in metrics), default=0)
+    for name, value in metrics.items():
+        click.echo(f"{name:<{width}}  {value:.4f}")
+    return 0

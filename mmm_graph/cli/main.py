@@ -1,0 +1,49 @@
+"""`mmm`: one verb a file. Exit status 0 done, 1 failed, 2 the input is wrong, 130 cancelled."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+import mmm_graph
+from mmm_graph.cli.app import App, report
+from mmm_graph.cli.check import check
+from mmm_graph.cli.eval import eval_
+from mmm_graph.cli.nodes import nodes_group
+from mmm_graph.cli.plan import plan
+from mmm_graph.cli.plugins import plugins_group
+from mmm_graph.cli.run import run
+from mmm_graph.cli.schema import schema
+from mmm_graph.cli.show import show
+from mmm_graph.cli.train import train
+from mmm_graph.errors import MmmError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(mmm_graph.__version__, prog_name="mmm")
+@click.option("--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), help="Load this file as a plugin.")
+@click.pass_context
+def cli(ctx: click.Context, plugins: tuple[Path, ...]) -> None:
+    """Check, explain, run and train multimodal models that are written as graph files."""
+    ctx.obj = App(plugins)
+
+
+for verb in (check, eval_, nodes_group, plan, plugins_group, run, schema, show, train):
+    cli.add_command(verb)
+
+
+def main(args: list[str] | None = None) -> None:
+    """Entry point: runs a verb and turns errors into their exit status."""
+    words = sys.argv[1:] if args is None else args
+    try:
+        sys.exit(cli.main(words, prog_name="mmm", standalone_mode=False) or 0)
+    except MmmError as error:
+        sys.exit(report(error, "--json" in words))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("cancelled", err=True)
+        sys.exit(130)

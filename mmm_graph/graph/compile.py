@@ -1,0 +1,190 @@
+"""GraphSpec + Registry -> Graph: the meaning of one section of a file, or every error in it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from mmm_graph.errors import InputError, Problem, did_you_mean, warning
+from mmm_graph.graph.context import Context
+from mmm_graph.graph.expand import compile_nodes
+from mmm_graph.graph.graph import Call, Graph, Input, Loop, Node, Output, Ref
+from mmm_graph.graph.models import resolve_models, solve_configs
+from mmm_graph.graph.scope import Bound, Scope, Wire
+from mmm_graph.graph.section import Section, data_inputs, find_section
+from mmm_graph.graph.unify import scoped, shown
+from mmm_graph.graph.wire import connect, resolve_link
+from mmm_graph.registry import ModelType, Registry
+from mmm_graph.spec.graph import GraphSpec
+from mmm_graph.spec.ports import Dim, PortType, parse_port
+
+
+def compile_graph(spec: GraphSpec, registry: Registry, section: str = "main") -> Graph:
+    """Resolve, expand, unify, order and check one section.
+
+    Args:
+        section: "main", "train.STAGE" or "eval.NAME".
+
+    Raises:
+        InputError: with every problem found, root causes only.
+    """
+    ctx = Context(spec, registry)
+    resolve_models(ctx)
+    part = find_section(ctx, section)
+    inputs = _graph_inputs(ctx) if part.source == "$in" else data_inputs(ctx, part)
+    types = {k: v.type for k, v in inputs.items()}
+    ctx.unifier.distinct.update(n for t in types.values() if t.dims for n in t.dims[0].over)
+    ctx.types.update({Ref(part.source, k): t for k, t in types.items()})
+    ctx.tags.update({Ref(part.source, k): t.tag for k, t in types.items() if t.tag})
+    words: dict[str, Mapping[str, Bound]] = {
+        part.source[1:]: {k: Wire(Ref(part.source, k), t) for k, t in types.items()}
+    }
+    scope = Scope("", lambda *keys: spec.place(*part.where, "nodes", *keys), words)
+    nodes = compile_nodes(ctx, scope, part.nodes)
+    outputs = _outputs(ctx, scope, part)
+    unknown = solve_configs(ctx)
+    if unknown and not ctx.problems:
+        _solve_from_main(ctx, section, unknown)
+    if ctx.problems:
+        raise InputError(_distinct(ctx.problems))
+    graph = _finish(ctx, part, inputs, nodes, outputs)
+    _check_paths(ctx, graph)
+    if ctx.problems:
+        raise InputError(_distinct(ctx.problems))
+    return graph
+
+
+def _graph_inputs(ctx: Context) -> dict[str, Input]:
+    found: dict[str, Input] = {}
+    for name, item in ctx.spec.inputs.items():
+        try:
+            type_ = scoped(parse_port(item.type, ctx.registry.known_port_kinds), "", {})
+        except (ValueError, KeyError) as error:
+            ctx.report("E205", f"inputs.{name}: {error}", ctx.spec.place("inputs", name))
+            continue
+        default = ctx.spec.given.get(name, item.default)
+        found[name] = Input(type_, default, required=item.required and default is None)
+    return found
+
+
+def _outputs(ctx: Context, scope: Scope, part: Section) -> dict[str, Output]:
+    at = Scope("", lambda name, *keys: ctx.spec.place(*part.outputs_at, name, *keys), scope.words, names=scope.names)
+    found: dict[str, Output] = {}
+    for name, (link, declared, save) in part.outputs.items():
+        bound = resolve_link(ctx, at, link, name, "from")
+        if bound is None:
+            continue
+        if not isinstance(bound, Wire):
+            hint = "link one of its fields"
+            ctx.report("E205", f"{name}: an output is one value, {link!r} is a Cond", at.place(name), hint)
+            continue
+        type_ = bound.type
+        if declared is not None:
+            try:
+                wanted = scoped(parse_port(declared, ctx.registry.known_port_kinds), "", {})
+            except (ValueError, KeyError) as error:
+                ctx.report("E205", f"{part.outputs_at[-1]}.{name}: {error}", at.place(name, "type"))
+                continue
+            if connect(ctx, name, wanted, bound, at.place(name, "type") or at.place(name)) and wanted.kind != "Any":
+                type_ = wanted
+        if save is not None:
+            _check_saver(ctx, at, name, type_, save)
+        found[name] = Output(bound.ref, type_, save)
+    return found
+
+
+def _check_saver(ctx: Context, scope: Scope, name: str, type_: PortType, save: Mapping[str, Any]) -> None:
+    formats = ctx.registry.formats(type_.kind)
+    if save.get("format") not in formats:
+        place = scope.place(name, "save", "format") or scope.place(name, "save") or scope.place(name)
+        hint = did_you_mean(str(save.get("format")), formats)
+        ctx.report("E213", f"{name}: {type_.kind} cannot be saved as {save.get('format')!r}", place, hint)
+
+
+def _solve_from_main(ctx: Context, section: str, unknown: set[tuple[str, str]]) -> None:
+    """A section that does not determine a model's size takes it from the top level."""
+    main = compile_graph(ctx.spec, ctx.registry).models if section != "main" and ctx.spec.nodes else {}
+    for name, field in sorted(unknown):
+        value = getattr(main[name].config, field) if name in main else None
+        if value is not None:
+            ctx.models[name] = main[name]
+            continue
+        model = ctx.models[name]
+        assert model is not None
+        message = f"{name}: {field} is neither in its config nor determined by the links"
+        ctx.report("E208", message, model.place, f"say it under models.{name}.config.{field}")
+
+
+def _finish(
+    ctx: Context, part: Section, inputs: Mapping[str, Input], nodes: list[Node], outputs: Mapping[str, Output]
+) -> Graph:
+    done = tuple(_resolved(ctx, n) for n in nodes)
+    typed = {k: replace(v, type=ctx.unifier.type(v.type)) for k, v in inputs.items()}
+    owned = {k: replace(v, type=ctx.unifier.type(v.type), owners=_owners(ctx, v.type)) for k, v in outputs.items()}
+    models = {k: v for k, v in ctx.models.items() if v is not None}
+    names = (ctx.spec.name or "graph", part.name, part.source)
+    warnings = tuple(_unused(ctx, done, owned, typed)) if part.name == "main" else ()
+    return Graph(*names, ctx.spec.values, typed, models, done, owned, ctx.aliases, warnings)
+
+
+def _resolved(ctx: Context, node: Node) -> Node:
+    """The node with every dim in canonical form and its facts."""
+    for port, type_ in node.outputs.items():
+        _whole(ctx, f"{node.path}.{port}", type_, node)
+    facts = {f"{p}.{k}": v for p in node.outputs for k, v in ctx.facts.get(Ref(node.path, p), {}).items()}
+    new = replace(node, outputs={k: ctx.unifier.type(v) for k, v in node.outputs.items()}, facts=facts)
+    return replace(new, body=tuple(_resolved(ctx, n) for n in new.body)) if isinstance(new, Loop) else new
+
+
+def _whole(ctx: Context, where: str, type_: PortType, node: Node) -> None:
+    for dim in type_.dims or ():
+        known = ctx.unifier.dim(dim)
+        if not known.over and not known.under and (known.coef.denominator != 1 or known.coef < 1):
+            message = f"{where}: {shown(ctx.unifier.type(type_))} has a dim of {known.coef}, not a whole number above 0"
+            ctx.report("E207", message, node.place)
+
+
+def _owners(ctx: Context, type_: PortType) -> Ref | None:
+    if not type_.dims:
+        return None
+    first = type_.dims[0]
+    return next((ref for name, ref in ctx.owners.items() if ctx.unifier.equal(first, Dim(over=(name,)))), None)
+
+
+def _unused(
+    ctx: Context, nodes: tuple[Node, ...], outputs: Mapping[str, Output], inputs: Mapping[str, Input]
+) -> list[Problem]:
+    """Warnings for nodes and inputs that nothing reads."""
+    used = {r.source.partition("/")[0] for r in ctx.read} | {o.ref.source.partition("/")[0] for o in outputs.values()}
+    idle = dict.fromkeys(n.path.partition("/")[0] for n in nodes if n.path.partition("/")[0] not in used)
+    found = [warning("W210", f"no output needs node {n!r}", ctx.spec.place("nodes", n)) for n in idle]
+    unread = [k for k in inputs if Ref("$in", k) not in ctx.read]
+    return found + [warning("W211", f"nothing reads input {k!r}", ctx.spec.place("inputs", k)) for k in unread]
+
+
+def _check_paths(ctx: Context, graph: Graph) -> None:
+    """Each method's path must name parts that the model has."""
+    for node in graph.walk():
+        if not isinstance(node, Call):
+            continue
+        model = graph.models[node.model]
+        kind = ctx.registry.get(model.kind)
+        assert isinstance(kind, ModelType)
+        path = kind.methods[node.method].path
+        if path is None or kind.parts is None:
+            continue
+        try:
+            wanted = path(model.config, node.config)
+            missing = set(wanted) - {p.name for p in kind.parts(model.config)}
+        except ValueError as error:
+            ctx.report("E212", f"{node.path}: {error}", node.place)
+            continue
+        if missing:
+            ctx.report("E209", f"{node.path}: {model.kind} has no parts {sorted(missing)}", node.place)
+
+
+def _distinct(problems: list[Problem]) -> list[Problem]:
+    """In file order, each once."""
+    unique = list(dict.fromkeys(problems))
+    return sorted(unique, key=lambda p: (p.place.file, p.place.line, p.place.col) if p.place else ("~", 0, 0))

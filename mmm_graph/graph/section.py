@@ -1,0 +1,94 @@
+"""The sections of a file that have nodes: the top level, training stages, evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mmm_graph.errors import InputError, did_you_mean, problem
+from mmm_graph.graph.context import Context
+from mmm_graph.graph.graph import Input
+from mmm_graph.graph.scope import Scope
+from mmm_graph.graph.unify import scoped
+from mmm_graph.registry import DataType
+from mmm_graph.spec.graph import DataSpec, NodeSpec
+from mmm_graph.spec.ports import parse_port
+
+
+@dataclass(frozen=True)
+class Section:
+    """What is compiled together: nodes, where their inputs come from, and outputs as (link, type, save)."""
+
+    name: str
+    source: str
+    where: tuple[str, ...]
+    nodes: Mapping[str, NodeSpec]
+    outputs: Mapping[str, tuple[str, str | None, Mapping[str, Any] | None]]
+    outputs_at: tuple[str, ...]
+    data: Mapping[str, DataSpec]
+
+
+def find_section(ctx: Context, name: str) -> Section:
+    """The section of that name.
+
+    Raises:
+        InputError: the file has no such section.
+    """
+    spec = ctx.spec
+    word, _, key = name.partition(".")
+    if name == "main":
+        outputs = {k: (o.from_, o.type, o.save) for k, o in spec.outputs.items()}
+        if not outputs:
+            ctx.report("E203", "the graph has no outputs", spec.place("outputs") or spec.place(), "add `outputs:`")
+        return Section(name, "$in", (), spec.nodes, outputs, ("outputs",), {})
+    if word == "train":
+        if spec.train is None or key not in spec.train.stages:
+            raise _missing(ctx, "training stage", key, spec.train.stages if spec.train else {})
+        stage = spec.train.stage(key)
+        terms = {k: (t.from_, None, None) for k, t in stage.loss.items()}
+        where = ("train", "stages", key)
+        return Section(name, "$data", where, stage.nodes, terms, (*where, "loss"), _sources(ctx, where, stage.data))
+    if word == "eval":
+        if key not in spec.eval:
+            raise _missing(ctx, "evaluation", key, spec.eval)
+        item = spec.eval[key]
+        metrics = {k: (link, None, None) for k, link in item.metrics.items()}
+        return Section(name, "$data", ("eval", key), item.nodes, metrics, ("eval", key, "metrics"), _sources(ctx, ("eval", key), item.data))
+    raise InputError(problem("E203", f"there is no section {name!r}", hint="main, train.STAGE or eval.NAME"))
+
+
+def data_inputs(ctx: Context, part: Section) -> dict[str, Input]:
+    """Columns of the data as inputs: `image`, or `source.image` when there are several sources."""
+    found: dict[str, Input] = {}
+    for source, spec in part.data.items():
+        prefix = f"{source}." if source else ""
+        keys = (*part.where, "data", *([source] if source else []))
+        scope = Scope("", lambda *more, keys=keys: ctx.spec.place(*keys, *more))
+        kind = ctx.lookup(spec.op, "data kind", ctx.registry.data, scope.place("op"))
+        if not isinstance(kind, DataType):
+            continue
+        config = ctx.config(kind.config, spec.config, scope, "config")
+        if config is None:
+            continue
+        for column, text in kind.columns(config).items():
+            found[prefix + column] = Input(scoped(parse_port(text, ctx.registry.known_port_kinds), f"$data{source}", {}))
+    return found
+
+
+def _sources(ctx: Context, where: tuple[str, ...], data: DataSpec | Mapping[str, DataSpec] | None) -> dict[str, DataSpec]:
+    """Sources by name; a single source has the name ""."""
+    if data is None:
+        ctx.report("E203", f"{'.'.join(where)}: there is no data", ctx.spec.place(*where), "add `data:`")
+        return {}
+    sources = {"": data} if isinstance(data, DataSpec) else dict(data)
+    for name, source in sources.items():
+        if source.each is not None:
+            place = ctx.spec.place(*where, "data", *([name] if name else []), "each")
+            message = "`each:` (a subgraph per sample, in workers) is part of the format but cannot be run yet"
+            ctx.report("E209", message, place, "put its nodes under `nodes:`")
+    return sources
+
+
+def _missing(ctx: Context, what: str, name: str, known: Mapping[str, Any]) -> InputError:
+    return InputError(problem("E203", f"the file has no {what} {name!r}", ctx.spec.place(), did_you_mean(name, known)))

@@ -1,0 +1,65 @@
+"""Feed-forward layers of transformers and the activations they are named by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+ActivationName = Literal["gelu", "gelu_tanh", "quick_gelu", "silu", "relu"]
+
+
+class Mlp(nn.Module):
+    """Linear, activation, linear: b l d -> b l d.
+
+    Args:
+        dim: width of input and output.
+        hidden: width between.
+        activation: a name in ACTIVATIONS.
+    """
+
+    def __init__(self, dim: int, hidden: int, activation: ActivationName = "gelu") -> None:
+        super().__init__()
+        self.activation = ACTIVATIONS[activation]
+        self.up = nn.Linear(dim, hidden)
+        self.down = nn.Linear(hidden, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(self.activation(self.up(x)))
+
+
+class GatedMlp(nn.Module):
+    """down(up(x) * gelu(gate(x))), up and gate in one matrix: b l d -> b l d.
+
+    Source: Shazeer 2020 (arXiv:2002.05202), GEGLU.
+    """
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.up = nn.Linear(dim, 2 * hidden)
+        self.down = nn.Linear(hidden, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        value, gate = self.up(x).chunk(2, dim=-1)
+        return self.down(value * F.gelu(gate))
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """x * sigmoid(1.702 x): the approximation that OpenAI's CLIP weights were trained with."""
+    return x * torch.sigmoid(1.702 * x)
+
+
+ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
+    {
+        "gelu": F.gelu,
+        "gelu_tanh": partial(F.gelu, approximate="tanh"),
+        "quick_gelu": quick_gelu,
+        "silu": F.silu,
+        "relu": F.relu,
+    }
+)

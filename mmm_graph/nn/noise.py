@@ -1,0 +1,87 @@
+"""Random numbers keyed by what they are for, so that they do not depend on batch, order, device or ranks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Draw = Callable[[torch.Generator], Tensor]
+
+
+@dataclass(frozen=True)
+class Noise:
+    """A source of random tensors for one call of one node; row r belongs to batch element `elements[r]`.
+
+    The same key gives the same numbers, so a second draw of one kind in one call needs another `name`.
+
+    Attributes:
+        seeds: run seed of each row, or one for all.
+        path: path of the node that draws.
+        elements: number of each row in the request's batch; routing may leave some out.
+        index: index in each enclosing loop, outermost first.
+
+    Raises:
+        ValueError: neither one seed nor as many as rows.
+    """
+
+    seeds: tuple[int, ...]
+    path: str
+    elements: tuple[int, ...]
+    index: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.seeds) not in (1, len(self.elements)):
+            raise ValueError(
+                f"{len(self.seeds)} seeds for {len(self.elements)} elements; give one, or one each"
+            )
+
+    def normal(
+        self,
+        shape: Sequence[int],
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+        name: str = "",
+    ) -> Tensor:
+        """Standard normal numbers, [b, *shape]: drawn in float32 on the CPU, then cast and moved."""
+        return self._draw(f"normal/{name}", lambda g: torch.randn(tuple(shape), generator=g), shape).to(
+            device, dtype
+        )
+
+    def uniform(
+        self,
+        shape: Sequence[int] = (),
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+        name: str = "",
+    ) -> Tensor:
+        """Numbers in [0, 1), [b, *shape]."""
+        return self._draw(f"uniform/{name}", lambda g: torch.rand(tuple(shape), generator=g), shape).to(
+            device, dtype
+        )
+
+    def integers(
+        self, high: int, shape: Sequence[int] = (), *, device: torch.device | str = "cpu", name: str = ""
+    ) -> Tensor:
+        """Whole numbers in [0, high), int64, [b, *shape]."""
+        draw: Draw = lambda g: torch.randint(high, tuple(shape), generator=g)  # noqa: E731
+        return self._draw(f"integers/{name}", draw, shape, torch.int64).to(device)
+
+    def _draw(
+        self, name: str, draw: Draw, shape: Sequence[int], dtype: torch.dtype = torch.float32
+    ) -> Tensor:
+        seeds = self.seeds * len(self.elements) if len(self.seeds) == 1 else self.seeds
+        rows = []
+        for seed, element in zip(seeds, self.elements, strict=True):
+            generator = torch.Generator().manual_seed(self._key(seed, element, name))
+            rows.append(draw(generator))
+        return torch.stack(rows) if rows else torch.empty((0, *shape), dtype=dtype)
+
+    def _key(self, seed: int, element: int, name: str) -> int:
+        text = repr((int(seed), self.path, int(element), tuple(map(int, self.index)), name))
+        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1

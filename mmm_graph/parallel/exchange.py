@@ -1,0 +1,130 @@
+"""The seam between layers and ranks: a layer asks its exchange, `Single` answers on one device, a plan installs another."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Where(Protocol):
+    """What an exchange reads of the place in the work it is bound to; `plan.ops.At` is one."""
+
+    @property
+    def request(self) -> str: ...
+    @property
+    def node(self) -> str: ...
+    @property
+    def step(self) -> tuple[int, ...]: ...
+    @property
+    def patch(self) -> int: ...
+    @property
+    def span(self) -> tuple[int, int] | None: ...
+    @property
+    def member(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+
+
+class Positions(NamedTuple):
+    """Where a local grid of tokens lies in the whole one.
+
+    Attributes:
+        rows, cols: global index of each local row [h] and column [w], int64.
+        height, width: size of the whole grid, in tokens.
+    """
+
+    rows: Tensor
+    cols: Tensor
+    height: int
+    width: int
+
+
+class Exchange(Protocol):
+    """What a layer needs from other ranks. Every method is local and exact in `Single`.
+
+    `layer` is the qualified name of the asking layer, the key of whatever an exchange keeps for it.
+    """
+
+    def bind(self, at: Where) -> None:
+        """Called once before each Run, outside traced code: which request, step and piece comes next."""
+
+    def clear(self, request: str) -> None:
+        """Forget what is kept for a request that has ended."""
+
+    def attention(
+        self, layer: str, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = False
+    ) -> Tensor:
+        """Softmax attention of q [b,n,l,k] over the keys and values of the *whole* sequence.
+
+        Args:
+            mask: True = attend; broadcasts to [b,n,l,l']. Not together with `causal`.
+            causal: a token sees itself and those before it.
+        """
+
+    def conv2d(
+        self, layer: str, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: tuple[int, int]
+    ) -> Tensor:
+        """Convolution of rows that continue on other ranks; `padding` = zeros (before, after) on both axes."""
+
+    def group_norm(
+        self, layer: str, x: Tensor, num_groups: int, weight: Tensor, bias: Tensor, eps: float
+    ) -> Tensor:
+        """Group normalisation with the statistics of the whole image; x [b,c,h,w]."""
+
+    def positions(self, grid: tuple[int, int], device: torch.device) -> Positions:
+        """Global positions of a local grid of (rows, columns)."""
+
+
+class Single:
+    """One device holds everything: nothing is exchanged. Has no state, so one object serves all models."""
+
+    def bind(self, at: Where) -> None:
+        return None
+
+    def clear(self, request: str) -> None:
+        return None
+
+    def attention(
+        self, layer: str, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = False
+    ) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+
+    def conv2d(
+        self, layer: str, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: tuple[int, int]
+    ) -> Tensor:
+        before, after = padding
+        if before == after:
+            return F.conv2d(x, weight, bias, stride, before)
+        return F.conv2d(F.pad(x, (before, after, before, after)), weight, bias, stride)
+
+    def group_norm(
+        self, layer: str, x: Tensor, num_groups: int, weight: Tensor, bias: Tensor, eps: float
+    ) -> Tensor:
+        return F.group_norm(x, num_groups, weight, bias, eps)
+
+    def positions(self, grid: tuple[int, int], device: torch.device) -> Positions:
+        height, width = grid
+        rows, cols = torch.arange(height, device=device), torch.arange(width, device=device)
+        return Positions(rows, cols, height, width)
+
+
+SINGLE: Exchange = Single()
+"""What every layer holds until a plan installs another."""
+
+
+def install(module: nn.Module, exchange: Exchange) -> tuple[str, ...]:
+    """Set `exchange`, and the qualified name as `layer`, on every layer of `module` that holds one.
+
+    Returns:
+        The names of those layers, in the order of `named_modules`.
+    """
+    names = []
+    for name, layer in module.named_modules():
+        if hasattr(layer, "exchange"):
+            layer.exchange = exchange
+            layer.layer = name
+            names.append(name)
+    return tuple(names)

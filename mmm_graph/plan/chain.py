@@ -1,0 +1,106 @@
+"""A node -> the segments it runs as: one, or for a method that is a path through parts one per stretch on one rank."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from mmm_graph.errors import InputError, problem
+from mmm_graph.graph.graph import Call, Graph, Node, Op
+from mmm_graph.plan.cost import OP_COST, parts_of, seconds
+from mmm_graph.plan.flow import keyed
+from mmm_graph.plan.ops import Fn
+from mmm_graph.plan.place import Plan
+from mmm_graph.registry.node_type import ModelType, Part
+from mmm_graph.registry.registry import Registry
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What one rank does for one node, in keys of the node: its inputs, internal state, its outputs."""
+
+    rank: int
+    fn: Fn
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    cost: float = OP_COST
+
+
+def segments(node: Node, graph: Graph, registry: Registry, plan: Plan, wanted: Collection[str]) -> tuple[Segment, ...]:
+    """The segments of a call or an op that has to make the ports `wanted`.
+
+    Raises:
+        InputError: E504, a model that a Python method or an op needs in one place is spread over ranks; E505, the
+            parts of a path do not make what its method returns.
+    """
+    keys = tuple(key for key, ref in keyed(node.inputs) if ref.source != "$each")
+    ports = tuple(p for p in node.outputs if p in wanted)
+    if isinstance(node, Call):
+        kind = registry.get(graph.models[node.model].kind)
+        assert isinstance(kind, ModelType)
+        path = kind.methods[node.method].path
+        if path is not None and kind.parts is not None:
+            names = path(graph.models[node.model].config, node.config)
+            table = parts_of(graph.models[node.model], kind)
+            return _chain(node, table, names, _owners(node, plan, len(table)), ports)
+    names_used = (node.model,) if isinstance(node, Call) else tuple(node.uses.values()) if isinstance(node, Op) else ()
+    rank = _one_rank(node, names_used, plan)
+    return (Segment(rank, ("op", node.path), keys, ports),)
+
+
+def _one_rank(node: Node, models: Sequence[str], plan: Plan) -> int:
+    places = {s.ranks[0] for m in models for s in plan.models.get(m, ())}
+    if len(places) > 1:
+        message = f"{node.path} needs {', '.join(models)} whole, on one rank, not on {sorted(places)}"
+        raise InputError(problem("E504", message, node.place, "only methods that are paths through parts can be spread"))
+    return plan.nodes[node.path] if node.path in plan.nodes else places.pop()
+
+
+def _owners(node: Call, plan: Plan, num_parts: int) -> tuple[int, ...]:
+    """Rank of every part of the model, in the order of its table."""
+    chain = plan.models.get(node.model)
+    if chain is None:
+        return (plan.nodes[node.path],) * num_parts
+    return tuple(s.ranks[0] for s in chain for _ in range(s.a, s.b))
+
+
+def _chain(
+    node: Call, table: Sequence[Part], names: Sequence[str], owners: Sequence[int], ports: tuple[str, ...]
+) -> tuple[Segment, ...]:
+    index = {p.name: i for i, p in enumerate(table)}
+    path = [table[index[n]] for n in names]
+    ranks = [owners[index[n]] for n in names]
+    cuts = [i for i in range(1, len(path)) if ranks[i] != ranks[i - 1]]
+    made = {key for key, ref in keyed(node.inputs) if ref.source != "$each"}
+    _check_made(node, path, ports)
+    found = []
+    for a, b in zip([0, *cuts], [*cuts, len(path)], strict=True):
+        reads, writes = _stretch(path[a:b])
+        if b == len(path):  # a port may be an input or a key of an earlier stretch, handed through
+            reads += [p for p in ports if p not in writes and p not in reads]
+            writes += [p for p in ports if p not in writes]
+        later = {key for part in path[b:] for key in part.reads} | (set(ports) if b == len(path) else set())
+        later |= {p for p in ports if not any(p in part.writes for part in path[b:])}
+        kept = tuple(k for k in writes if k in later)
+        fn = ("slice", node.path, a, b)
+        found.append(Segment(ranks[a], fn, tuple(k for k in reads if k in made), kept, seconds(path[a:b])))
+        made.update(kept)
+    return tuple(found)
+
+
+def _check_made(node: Call, path: Sequence[Part], ports: Sequence[str]) -> None:
+    known = {key for key, _ in keyed(node.inputs)} | {key for part in path for key in part.writes}
+    lost = [p for p in ports if p not in known]
+    if lost:
+        message = f"no part on the path of {node.model}.{node.method} writes {', '.join(lost)}"
+        raise InputError(problem("E505", message, node.place, "the last part must write the method's ports"))
+
+
+def _stretch(parts: Sequence[Part]) -> tuple[list[str], list[str]]:
+    """Keys that consecutive parts read from outside, and keys that they write."""
+    reads: list[str] = []
+    writes: list[str] = []
+    for part in parts:
+        reads += [k for k in part.reads if k not in writes and k not in reads]
+        writes += [k for k in part.writes if k not in writes]
+    return reads, writes

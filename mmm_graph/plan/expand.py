@@ -1,0 +1,152 @@
+"""Blocks -> tasks, lazily: counted loops are unrolled turn by turn, each value dies when its last reader is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from mmm_graph.plan.block import Blocks, Step, Turns
+from mmm_graph.plan.ops import At, Task, Value
+
+Item = tuple[Task | None, tuple[Value, ...]]
+"""A task, and values that no later task of this stream reads."""
+UntilLoop = Callable[["Stream", Turns, tuple[int, ...]], Task]
+
+
+class Stream:
+    """The tasks of one request, in an order in which they could run.
+
+    Args:
+        blocks: of the request's graph.
+        request: its id.
+        until: makes the task of an `until` loop: see `repeat`.
+    """
+
+    def __init__(self, blocks: Blocks, request: str, until: UntilLoop) -> None:
+        self.blocks, self.request, self._until = blocks, request, until
+        self.env: dict[str, Value] = {}
+        self._bindings: dict[Value, int] = {}  # of values with more than one name: how many
+        self.chain: dict[int, tuple[object, ...]] = {}  # the last task of each step
+        self._chained = blocks.plan.ranks > 1
+
+    def start(self) -> dict[str, Value]:
+        """Names that every rank has from the beginning: inputs, and values given instead of computed."""
+        return {n: Value(self.request, n) for n in self.blocks.start}
+
+    def tasks(self) -> Iterator[Item]:
+        """All tasks; see Item."""
+        self.env = self.start()
+        return self.entries(self.blocks.main.entries, ())
+
+    def entries(self, entries: list[Step | Turns], step: tuple[int, ...]) -> Iterator[Item]:
+        """One pass through a block."""
+        for entry in entries:
+            if isinstance(entry, Step):
+                task = self._task(entry, step)
+                yield task, self._release(entry.release) if entry.release else ()
+            else:
+                if entry.loop.until is None or entry.loop.count == 0:
+                    yield from self._loop(entry, step)
+                else:
+                    yield self._repeat(entry, step)
+                if entry.release:
+                    yield None, self._release(entry.release)
+
+    def _task(self, entry: Step, step: tuple[int, ...]) -> Task:
+        env, request = self.env, self.request
+        reads = tuple([(key, env[name]) for key, name in entry.reads])
+        writes = tuple([(key, Value(request, name, step)) for key, name in entry.writes])
+        for (_, name), (_, value) in zip(entry.writes, writes, strict=True):
+            env[name] = value
+        at = At(request, entry.path, step)
+        me = (request, entry.index, step)
+        after: tuple[tuple[object, ...], ...] = ()
+        if self._chained:
+            after = (self.chain[entry.index],) if entry.index in self.chain else ()
+            self.chain[entry.index] = me
+        return Task(me, (entry.rank,), entry.fn, (reads,), (writes,), (at,), entry.cost, after)
+
+    def _loop(self, turns: Turns, step: tuple[int, ...]) -> Iterator[Item]:
+        count = turns.loop.count if turns.loop.count is not None else turns.loop.limit or 0
+        if count == 0:
+            yield from self._no_turns(turns, step)
+            return
+        env = self.env
+        for name, first, _ in turns.carry:
+            self._bind(name, env[first])
+        if turns.first:
+            yield None, self._release(turns.first)
+        gathered: dict[str, list[Value]] = {outside: [] for outside, _, _ in turns.collect}
+        for i in range(count):
+            yield from self.entries(turns.block.entries, (*step, i))
+            for outside, inside, _ in turns.collect:
+                gathered[outside].append(env[inside])
+                self._hold(env[inside])
+            following = [(name, env[after]) for name, _, after in turns.carry] if i + 1 < count else []
+            for _, value in following:
+                self._hold(value)
+            if i + 1 == count:
+                for outside, inside, _ in turns.out:
+                    self._bind(outside, env[inside])
+            dead = self._release(turns.block.release)
+            env.update(following)
+            if dead:
+                yield None, dead
+        for outside, _, axis in turns.collect:
+            yield self._collected(turns, outside, gathered[outside], axis, step)
+
+    def _collected(self, turns: Turns, outside: str, values: list[Value], axis: int, step: tuple[int, ...]) -> Item:
+        made, rank = Value(self.request, outside, step), self.blocks.rank[outside]
+        self.env[outside] = made
+        reads = tuple((str(i), v) for i, v in enumerate(values))
+        at = (At(self.request, turns.loop.path, step),)
+        me = (self.request, outside, step)
+        return Task(me, (rank,), ("collect", axis), (reads,), ((("x", made),),), at), self._drop(values)
+
+    def _no_turns(self, turns: Turns, step: tuple[int, ...]) -> Iterator[Item]:
+        """Carries keep their first value; everything else is absent."""
+        absent = [outside for outside, _, _ in turns.collect]
+        for outside, _, first in turns.out:
+            if first:
+                self._bind(outside, self.env[first])
+            else:
+                absent.append(outside)
+        dead = self._release(turns.first)
+        if dead:
+            yield None, dead
+        for name in absent:
+            made = Value(self.request, name, step)
+            self.env[name] = made
+            at = (At(self.request, turns.loop.path, step),)
+            fn = ("absent", f"loop {turns.loop.path} has no turns")
+            yield Task((self.request, name, step), (0,), fn, ((),), ((("x", made),),), at), ()
+
+    def _repeat(self, turns: Turns, step: tuple[int, ...]) -> Item:
+        task = self._until(self, turns, step)
+        for writes in task.writes:
+            for name, value in writes:
+                self.env[name] = value
+        return task, self._release(turns.first)
+
+    def _bind(self, name: str, value: Value) -> None:
+        """One more name for a value."""
+        self._hold(value)
+        self.env[name] = value
+
+    def _hold(self, value: Value) -> None:
+        self._bindings[value] = self._bindings.get(value, 1) + 1
+
+    def _release(self, names: tuple[str, ...]) -> tuple[Value, ...]:
+        """Forget names; returns the values that have none left."""
+        return self._drop([self.env.pop(name) for name in names])
+
+    def _drop(self, values: list[Value]) -> tuple[Value, ...]:
+        dead = []
+        for value in values:
+            left = self._bindings.get(value, 1) - 1
+            if left > 1:
+                self._bindings[value] = left
+            elif left == 1:
+                del self._bindings[value]
+            else:
+                dead.append(value)
+        return tuple(dead)

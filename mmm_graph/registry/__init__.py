@@ -1,0 +1,71 @@
+"""What exists: the plugin API (node types, hooks) and the loader. A plugin imports from here."""
+
+from mmm_graph.registry.extension import Importer, PortKind, WeightSource
+from mmm_graph.registry.hooks import hookimpl, hookspec
+from mmm_graph.registry.load import load_registry
+from mmm_graph.registry.node_type import (
+    ROLES,
+    CompositeType,
+    DataType,
+    Facts,
+    GuidanceConfig,
+    Method,
+    ModelType,
+    NodeType,
+    OptimType,
+    OpType,
+    Part,
+    Ports,
+    SamplerConfig,
+    Saver,
+    Used,
+    composite_type,
+    data_type,
+    method,
+    model_type,
+    op_type,
+    optim_type,
+    resolve,
+    sampler_type,
+)
+from mmm_graph.registry.notify import Notifier
+from mmm_graph.registry.registry import Observer, PluginInfo, Registry, registry_of
+from mmm_graph.spec.ports import cond
+
+__all__ = [
+    "ROLES",
+    "CompositeType",
+    "DataType",
+    "Facts",
+    "GuidanceConfig",
+    "Importer",
+    "Method",
+    "ModelType",
+    "NodeType",
+    "Notifier",
+    "Observer",
+    "OpType",
+    "OptimType",
+    "Part",
+    "PluginInfo",
+    "PortKind",
+    "Ports",
+    "Registry",
+    "SamplerConfig",
+    "Saver",
+    "Used",
+    "WeightSource",
+    "composite_type",
+    "cond",
+    "data_type",
+    "hookimpl",
+    "hookspec",
+    "load_registry",
+    "method",
+    "model_type",
+    "op_type",
+    "optim_type",
+    "registry_of",
+    "resolve",
+    "sampler_type",
+]

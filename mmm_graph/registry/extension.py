@@ -1,0 +1,57 @@
+"""What a plugin may register beside node types and savers: port kinds, weight sources, importers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mmm_graph.spec.ports import KINDS, PortType, parse_port
+
+
+@dataclass(frozen=True)
+class PortKind:
+    """A kind of value beside the built-in ones: a tensor with the batch as first axis, or a list of b things.
+
+    Attributes:
+        name: CamelCase, such as "Skeleton".
+        doc: layout, range and unit of the values, in one sentence.
+    """
+
+    name: str
+    doc: str = ""
+
+    def port(self, dims: str = "") -> PortType:
+        """`kind.port("[b,j,3]")` is the port type `Skeleton[b,j,3]`, for the port arguments of a node type.
+
+        Raises:
+            ValueError: dims (and tag, and `?`) cannot be read.
+        """
+        return parse_port(self.name + dims, KINDS | {self.name})
+
+
+@dataclass(frozen=True)
+class WeightSource:
+    """A scheme of `weights:`, such as `s3:bucket/key`.
+
+    Attributes:
+        scheme: the word before the colon.
+        function: "package.module:function"; function(rest: str, *, base: Path) -> Path of a local file or
+            folder. `rest` is the text after the colon, `base` the graph file's folder; ValueError refuses.
+    """
+
+    scheme: str
+    function: str
+    doc: str = ""
+
+
+@dataclass(frozen=True)
+class Importer:
+    """Makes a graph file from a folder that another library wrote.
+
+    Attributes:
+        foreign: class name found in the folder's own config, such as "StableDiffusionPipeline".
+        function: "package.module:function"; function(folder: Path) -> dict, the graph file as data.
+    """
+
+    foreign: str
+    function: str
+    doc: str = ""

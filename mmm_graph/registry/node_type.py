@@ -1,0 +1,358 @@
+"""The plugin API: node types as frozen values. Builders and functions are strings, imported at first use."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from mmm_graph.config import Config, Empty
+from mmm_graph.spec.ports import PortType, parse_port
+
+Ports = Mapping[str, PortType]
+Facts = Mapping[str, Any]
+
+ROLES = frozenset(
+    (
+        *("tokenizer", "encoder", "adaptor", "llm", "projector", "vae", "denoiser"),
+        *("scheduler", "sampler", "guidance", "vocoder", "control", "classifier"),
+    )
+)
+
+
+class SamplerConfig(Config):
+    """Base of sampler configs: what the planner must know without torch."""
+
+    def evaluations(self, steps: int) -> int:
+        """Denoiser evaluations for that many steps of the schedule."""
+        return steps
+
+    def check(self, prediction: str, *, signal: bool = True) -> None:
+        """Refuse times that this step rule cannot follow, when the graph is compiled.
+
+        Args:
+            prediction: epsilon, v, sample or flow.
+            signal: the first level has signal left (false under a zero-terminal-SNR law that starts at its end).
+
+        Raises:
+            ValueError: with a sampler that could.
+        """
+
+
+class GuidanceConfig(Config):
+    """Base of guidance configs: which conditions are evaluated each step, in the order of `combine`."""
+
+    def branches(self) -> tuple[str, ...]:
+        """Names of the Cond inputs of the denoising composite, such as ("cond", "uncond")."""
+        return ("cond",)
+
+
+class Used(NamedTuple):
+    """A model handed to a composite by `use:`."""
+
+    name: str
+    kind: str
+    config: Config
+
+
+@dataclass(frozen=True)
+class Part:
+    """One piece of a model, `state -> state`: a row of the cost model and the unit of placement.
+
+    Attributes:
+        name: key of the module in the model's `parts` (an nn.ModuleDict).
+        reads, writes: state keys. A Cond input arrives flattened: `cond.embeds`.
+        params: number of weights it holds.
+        flops: multiply-adds x 2 for one batch element at the config's own size.
+    """
+
+    name: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    params: int = 0
+    flops: float = 0.0
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a model can be called for. Make one with `method(...)`."""
+
+    inputs: Ports
+    returns: Ports
+    config: type[Config] = Empty
+    path: Callable[[Any, Any], Sequence[str]] | None = None
+    noise: bool = False
+    facts: Callable[[Any, Any, Facts], Facts] | None = None
+    attribute: str = ""
+    doc: str = ""
+
+
+def method(
+    *,
+    returns: Mapping[str, str | PortType],
+    config: type[Config] = Empty,
+    path: Callable[[Any, Any], Sequence[str]] | None = None,
+    noise: bool = False,
+    facts: Callable[[Any, Any, Facts], Facts] | None = None,
+    attribute: str = "",
+    doc: str = "",
+    ports: Mapping[str, str | PortType] | None = None,
+    **inputs: str | PortType,
+) -> Method:
+    """Declare a method of a model.
+
+    Args:
+        returns: output ports in order; the first is what a bare `node` link means.
+        config: what a node may put under `config:`; the method gets it as keyword `config` if it has fields.
+        path: (model config, node config) -> names of the parts it runs, in order. Ports are then state keys:
+            the state starts with the inputs and the outputs are read from it. None: the Python method
+            `attribute` of the built object is called with the inputs as keywords; it returns the value of the
+            only port, or a dict.
+        noise: the Python method also gets keyword `noise`, an `nn.noise.Noise` keyed by seed, node, element.
+        facts: (model config, node config, facts of the inputs) -> facts of the outputs: torch-free knowledge
+            such as the number of evaluations or the prediction type, keyed `port` or `port.name`. Raise
+            ValueError to refuse.
+        attribute: name of the Python method; default: the method's own name, `forward` being `__call__`.
+        ports: inputs whose names clash with a keyword of this function.
+        inputs: ports as `name="Kind[dims]"`. `$x` in a dim is a field of the node's config or the model's.
+    """
+    merged = {**(ports or {}), **inputs}
+    return Method(
+        {k: parse_port(v) for k, v in merged.items()},
+        {k: parse_port(v) for k, v in returns.items()},
+        config,
+        path,
+        noise,
+        facts,
+        attribute,
+        doc,
+    )
+
+
+@dataclass(frozen=True)
+class ModelType:
+    """A thing with a config and methods, with or without weights. Make one with `model_type(...)`."""
+
+    kind: str
+    config: type[Config]
+    builder: str
+    methods: Mapping[str, Method]
+    parts: Callable[[Any], Sequence[Part]] | None = None
+    state: Mapping[str, PortType] = field(default_factory=dict)
+    weights: bool = True
+    doc: str = ""
+    source: str = ""
+
+
+def model_type(  # noqa: PLR0913 - one call declares a whole type, by keyword
+    kind: str,
+    config: type[Config],
+    builder: str,
+    *,
+    methods: Mapping[str, Method],
+    parts: Callable[[Any], Sequence[Part]] | None = None,
+    state: Mapping[str, str | PortType] | None = None,
+    weights: bool = True,
+    doc: str = "",
+    source: str = "",
+) -> ModelType:
+    """Declare a model kind `role.name`.
+
+    Args:
+        kind: `role.name`; the roles are in ROLES.
+        config: pydantic class of its `config:`. A field that a port names as `$field` and whose value is None
+            is solved from the links.
+        builder: "package.module:Class"; called as Class(config) on the meta device when it has weights.
+        methods: the first is the default one, meant by `call: model`.
+        parts: config -> table of parts in order, torch-free. None: the model is one part.
+        state: kind and dims of each state key that parts exchange.
+        weights: False for tokenizers, schedulers, samplers, guidance: nothing is loaded or initialised. A
+            `weights:` source may still be given; the builder then gets `path`, the resolved file or folder.
+        doc: one paragraph for `mmm nodes describe`.
+        source: the paper or reference implementation.
+
+    Raises:
+        ValueError: the kind is not `role.name`, or there is no method for a role that needs one.
+    """
+    role = kind.partition(".")[0]
+    if role not in ROLES or not kind.partition(".")[2]:
+        raise ValueError(f"model kind {kind!r} must be role.name with a role of {', '.join(sorted(ROLES))}")
+    ports = {k: parse_port(v) for k, v in (state or {}).items()}
+    return ModelType(kind, config, builder, dict(methods), parts, ports, weights, doc, source)
+
+
+def sampler_type(
+    kind: str, config: type[Config], builder: str, *, doc: str = "", source: str = ""
+) -> ModelType:
+    """Declare a sampler: a state machine that ops get by `use: {sampler: name}`; see mmm_graph.nn.sampler."""
+    return model_type(kind, config, builder, methods={}, weights=False, doc=doc, source=source)
+
+
+@dataclass(frozen=True)
+class OpType:
+    """An operation without weights. Make one with `op_type(...)`."""
+
+    kind: str
+    function: str
+    inputs: Ports
+    returns: Ports
+    config: type[Config] = Empty
+    uses: Mapping[str, str] = field(default_factory=dict)
+    noise: bool = False
+    pure: bool = True
+    facts: Callable[[Any, Mapping[str, Config], Facts], Facts] | None = None
+    accumulation: str = "mean"
+    doc: str = ""
+    source: str = ""
+
+
+def op_type(  # noqa: PLR0913 - one call declares a whole type, by keyword
+    kind: str,
+    function: str,
+    *,
+    returns: Mapping[str, str | PortType],
+    config: type[Config] = Empty,
+    uses: Mapping[str, str] | None = None,
+    noise: bool = False,
+    pure: bool = True,
+    facts: Callable[[Any, Mapping[str, Config], Facts], Facts] | None = None,
+    accumulation: str = "mean",
+    doc: str = "",
+    source: str = "",
+    ports: Mapping[str, str | PortType] | None = None,
+    **inputs: str | PortType,
+) -> OpType:
+    """Declare an op: `function(**inputs)` -> the value of the only port, or a dict of all.
+
+    Args:
+        kind: `family.name`.
+        function: "package.module:function". It gets each input port as a keyword (an absent optional one as
+            None; a port declared `many` or linked to a list as a list), `config` if the config class has
+            fields, each role of `uses` as the built model, and `noise` if declared.
+        uses: role in `use:` -> role of model kinds it accepts, such as {"sampler": "sampler"}.
+        noise: it draws random numbers, through keyword `noise` only.
+        pure: same inputs give the same outputs, so results may be kept in the cache.
+        facts: (node config, config of each used model, facts of the inputs) -> facts of the outputs;
+            ValueError refuses.
+        accumulation: for losses, how micro-batches add up: "mean" or "feature_cache".
+    """
+    merged = {**(ports or {}), **inputs}
+    return OpType(
+        kind,
+        function,
+        {k: parse_port(v) for k, v in merged.items()},
+        {k: parse_port(v) for k, v in returns.items()},
+        config,
+        dict(uses or {}),
+        noise,
+        pure,
+        facts,
+        accumulation,
+        doc,
+        source,
+    )
+
+
+@dataclass(frozen=True)
+class CompositeType:
+    """An op standing for a subgraph: `expand(config, uses, inputs)` is what a file says under `graphs:`."""
+
+    kind: str
+    expand: Callable[[Any, Mapping[str, Used], frozenset[str]], Mapping[str, Any]]
+    inputs: Ports
+    config: type[Config] = Empty
+    uses: Mapping[str, str] = field(default_factory=dict)
+    doc: str = ""
+    source: str = ""
+
+
+def composite_type(
+    kind: str,
+    expand: Callable[[Any, Mapping[str, Used], frozenset[str]], Mapping[str, Any]],
+    *,
+    config: type[Config] = Empty,
+    uses: Mapping[str, str] | None = None,
+    doc: str = "",
+    source: str = "",
+    ports: Mapping[str, str | PortType] | None = None,
+    **inputs: str | PortType,
+) -> CompositeType:
+    """Declare a composite.
+
+    Args:
+        expand: (config, {role: the used model}, names of the inputs that are linked) -> {"nodes": {...},
+            "out": {...}} in the words of the graph file; links to its own inputs are written `$in.x`.
+    """
+    merged = {**(ports or {}), **inputs}
+    ports_ = {k: parse_port(v) for k, v in merged.items()}
+    return CompositeType(kind, expand, ports_, config, dict(uses or {}), doc, source)
+
+
+@dataclass(frozen=True)
+class DataType:
+    """A dataset kind `data.name`. `columns(config)` -> port type of each column, batched (torch-free)."""
+
+    kind: str
+    config: type[Config]
+    builder: str
+    columns: Callable[[Any], Mapping[str, str]]
+    doc: str = ""
+    source: str = ""
+
+
+def data_type(
+    kind: str,
+    config: type[Config],
+    builder: str,
+    *,
+    columns: Callable[[Any], Mapping[str, str]],
+    doc: str = "",
+    source: str = "",
+) -> DataType:
+    """Declare a dataset: builder(config) has `__len__` and `__getitem__(i) -> {column: value without batch}`.
+
+    The config class must have a field `batch: int`. The engine owns shuffling, batching and resume.
+    """
+    return DataType(kind, config, builder, columns, doc, source)
+
+
+@dataclass(frozen=True)
+class OptimType:
+    """An optimiser kind `optim.name`. builder(parameter groups, config) -> torch.optim.Optimizer."""
+
+    kind: str
+    config: type[Config]
+    builder: str
+    doc: str = ""
+    source: str = ""
+
+
+def optim_type(
+    kind: str, config: type[Config], builder: str, *, doc: str = "", source: str = ""
+) -> OptimType:
+    """Declare an optimiser; its config class must have a field `lr: float`."""
+    return OptimType(kind, config, builder, doc, source)
+
+
+@dataclass(frozen=True)
+class Saver:
+    """Writes values of one port kind: function(value, path, options, metadata: dict[str, str]) -> paths."""
+
+    format: str
+    port_kind: str
+    function: str
+    doc: str = ""
+
+
+NodeType = ModelType | OpType | CompositeType | DataType | OptimType
+
+
+def resolve(reference: str) -> Any:
+    """`"package.module:name"` -> the object. Only here is a string made Python, and only plugin code's.
+
+    Raises:
+        ImportError, AttributeError: as Python reports them; the caller names the node type.
+    """
+    module, _, name = reference.partition(":")
+    return getattr(importlib.import_module(module), name)

@@ -1,0 +1,318 @@
+"""Fn of a Run -> a Python callable, bound once per graph: everything a node needs but its inputs is looked up here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmm_graph.errors import Place, RunError, problem
+from mmm_graph.graph.graph import Call, Node, Op
+from mmm_graph.nn.noise import Noise
+from mmm_graph.plan.flow import Flow, keyed
+from mmm_graph.plan.ops import At, Fn
+from mmm_graph.registry.node_type import Method, ModelType, OpType, Ports, resolve
+from mmm_graph.registry.registry import Registry
+from mmm_graph.runtime.arguments import Values, arguments, index_depths, plain, spread
+from mmm_graph.runtime.build import Built
+from mmm_graph.runtime.shapes import FLOATS, check_outputs
+from mmm_graph.runtime.values import is_empty, truth
+
+Function = Callable[[Values, At], Mapping[str, Any]]
+
+
+class Bound:
+    """A callable with what the interpreter must know about it.
+
+    Attributes:
+        function: (values by key, where) -> values by key.
+        whens: keys of conditions; the others of `keys` that may be absent are in `optional`.
+        ports: keys that are declared outputs: None and zero rows there count as absent.
+        label: what it is, for errors; `place` where it was written.
+        visible: reported by node events.
+        raw: takes absent values as they are.
+    """
+
+    __slots__ = ("function", "guarded", "label", "optional", "place", "ports", "raw", "visible", "whens")
+
+    def __init__(
+        self,
+        function: Function,
+        *,
+        whens: tuple[str, ...] = (),
+        optional: frozenset[str] = frozenset(),
+        ports: frozenset[str] = frozenset(),
+        label: str = "",
+        place: Place | None = None,
+        raw: bool = False,
+    ) -> None:
+        self.function, self.whens, self.optional, self.ports = function, whens, optional, ports
+        self.label, self.place, self.visible, self.raw = label, place, bool(label), raw
+        self.guarded = bool(whens)
+
+
+@dataclass
+class Context:
+    """What bound callables share.
+
+    Attributes:
+        seeds: (seeds, elements) of each request.
+        grad: paths of nodes that run with autograd.
+        special: makers of the callables that serve the engine: output, store, turn, preview, stream.
+    """
+
+    registry: Registry
+    models: Mapping[str, Built]
+    device: torch.device
+    seeds: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
+    grad: frozenset[str] = frozenset()
+    check_shapes: bool = True
+    special: Mapping[str, Callable[[Fn], Bound]] = field(default_factory=dict)
+
+
+class Binder(dict[Fn, Bound]):
+    """Callables of one graph by fn; a missing one is bound when it is first looked up."""
+
+    def __init__(self, flow: Flow, context: Context) -> None:
+        super().__init__()
+        self.flow, self.graph, self.context = flow, flow.graph, context
+
+    def __missing__(self, fn: Fn) -> Bound:
+        name = str(fn[0])
+        if name in ("op", "slice"):
+            bound = self._node(fn)
+        elif name in self.context.special:
+            bound = self.context.special[name](fn)
+        else:
+            bound = _PLUMBING[name](fn)
+        self[fn] = bound
+        return bound
+
+    def _node(self, fn: Fn) -> Bound:
+        path = str(fn[1])
+        node = self.flow.sites[path].node
+        whens = tuple(f"when#{i}" for i in range(len(self.flow.conditions(path))))
+        if isinstance(node, Op):
+            kind = self.context.registry.get(node.kind)
+            assert isinstance(kind, OpType)
+            function, ports, label = self._op(node, kind), kind.inputs, node.kind
+        else:
+            assert isinstance(node, Call)
+            built = self._model(node)
+            method = built.type.methods[node.method]
+            parts = fn[0] == "slice"
+            function = self._slice(node, built, method, fn) if parts else self._method(node, built, method)
+            ports, label = method.inputs, f"{built.type.kind} {node.model}.{node.method}"
+        bound = Bound(
+            self._graded(path, function), whens=whens, optional=_optional(node, ports, fn),
+            ports=frozenset(node.outputs), label=label, place=node.place,
+        )
+        return bound
+
+    def _model(self, node: Call) -> Built:
+        return self._built(node.model, node)
+
+    def _built(self, name: str, node: Node) -> Built:
+        if name not in self.context.models:
+            message = f"{node.path} needs the model {name!r}, which was not built"
+            raise RunError(problem("E704", message, node.place, "name it in `needed` of build_models"))
+        return self.context.models[name]
+
+    def _graded(self, path: str, function: Function) -> Function:
+        if path not in self.context.grad:
+            return function
+
+        def graded(args: Values, at: At) -> Mapping[str, Any]:
+            with torch.enable_grad():
+                return function(args, at)
+
+        return graded
+
+    def _op(self, node: Op, kind: OpType) -> Function:
+        const: Values = {}
+        if kind.config.model_fields:
+            const["config"] = node.config
+        for role, name in node.uses.items():
+            const[role] = self._built(name, node).object
+        return self._python(node, resolve(kind.function), (kind.inputs, kind.returns), const, kind.noise)
+
+    def _method(self, node: Call, built: Built, method: Method) -> Function:
+        name = method.attribute or ("__call__" if node.method == "forward" else node.method)
+        const: Values = {"config": node.config} if method.config.model_fields else {}
+        call = getattr(built.object, name)
+        function = self._python(node, call, (method.inputs, method.returns), const, method.noise)
+        return _cast_first(function, _cast_keys(node, method.inputs), built.object)
+
+    def _python(
+        self, node: Node, call: Callable[..., Any], ports: tuple[Ports, Ports], const: Values, noise: bool
+    ) -> Function:
+        """A Python function with keywords; a keyword is a port, `config`, a role, or `noise`."""
+        scope = self.flow.sites[node.path].scope
+        direct, getters = plain(node, ports[0], scope), arguments(node, ports[0], scope)
+        values, seeds, path = spread(ports[1]), self.context.seeds, node.path
+        finish = self._finisher(node)
+
+        def run(args: Values, at: At) -> Values:
+            given = {name: args[name] for name in direct}
+            for name, get in getters:
+                given[name] = get(args, at)
+            if noise:
+                given["noise"] = Noise(seeds[at.request][0], path, seeds[at.request][1], at.step)
+            return finish(values(call(**given, **const)), at)
+
+        return run
+
+    def _slice(self, node: Call, built: Built, method: Method, fn: Fn) -> Function:
+        assert method.path is not None
+        a, b = int(str(fn[2])), int(str(fn[3]))
+        names = list(method.path(built.node.config, node.config))
+        parts = [built.object.parts[name] for name in names[a:b]]
+        depths = index_depths(node, self.flow.sites[node.path].scope)
+        keys = dict.fromkeys(_state_keys(method.inputs))
+        finish = self._finisher(node) if b == len(names) else _same
+
+        def run(args: Values, at: At) -> Values:
+            state = {**keys, **args}
+            for key, depth in depths.items():
+                state[key] = at.step[depth]
+            for part in parts:
+                state.update(part(state))
+            return finish(state, at)
+
+        return _cast_first(run, _cast_keys(node, method.inputs), built.object)
+
+    def _finisher(self, node: Node) -> Callable[[Values, At], Values]:
+        """Check what a node made in the first turn of a request, and bring it to the engine's device."""
+        checked: set[str] = set()
+        check, device = self.context.check_shapes, self.context.device
+
+        def finish(found: Values, at: At) -> Values:
+            if check and at.request not in checked:
+                checked.add(at.request)
+                wrong = check_outputs(node, found)
+                if wrong is not None:
+                    raise RunError(wrong)
+            if device.type != "cpu":
+                for port in node.outputs:
+                    value = found.get(port)
+                    if isinstance(value, Tensor) and value.device.type == "cpu":
+                        found[port] = value.to(device, non_blocking=True)
+            return found
+
+        return finish
+
+
+def _same(found: Values, at: At) -> Values:
+    return found
+
+
+def _optional(node: Node, ports: Ports, fn: Fn) -> frozenset[str]:
+    """Keys whose absence is handed on as None instead of skipping the node."""
+    found = set()
+    for key, _ in keyed(node.inputs):
+        port, _, field_name = key.partition("#")[0].partition(".")
+        type_ = ports.get(port)
+        if type_ is None:
+            continue
+        inner = (type_.fields or {}).get(field_name)
+        if type_.optional or (inner is not None and inner.optional):
+            found.add(key)
+    return frozenset(found)
+
+
+def _state_keys(ports: Ports) -> list[str]:
+    """Keys under which a method's inputs are in the state."""
+    return [k for p, t in ports.items() for k in ([f"{p}.{f}" for f in t.fields] if t.fields is not None else [p])]
+
+
+def _cast_keys(node: Node, ports: Ports) -> tuple[str, ...]:
+    """Keys of inputs that a model gets in its own dtype: features, never times, sizes or masks."""
+    found = []
+    for key, _ in keyed(node.inputs):
+        port, _, field_name = key.partition("#")[0].partition(".")
+        type_ = ports.get(port)
+        kind = (type_.fields or {}).get(field_name, type_) if type_ is not None else None
+        if kind is not None and kind.kind in FLOATS:
+            found.append(key)
+    return tuple(found)
+
+
+def _cast_first(function: Function, keys: tuple[str, ...], model: Any) -> Function:
+    """Bring the floating inputs of a network to its dtype."""
+    weight = next((p for p in model.parameters() if p.is_floating_point()), None) if isinstance(model, nn.Module) else None
+    if weight is None or not keys:
+        return function
+    dtype = weight.dtype
+
+    def run(args: Values, at: At) -> Mapping[str, Any]:
+        for key in keys:
+            value = args.get(key)
+            if isinstance(value, Tensor) and value.dtype is not dtype and value.is_floating_point():
+                args[key] = value.to(dtype)
+        return function(args, at)
+
+    return run
+
+
+def _cat(fn: Fn) -> Bound:
+    return Bound(lambda args, at: {"x": join(list(args.values()), 0)})
+
+
+def _split(fn: Fn) -> Bound:
+    num = int(str(fn[1]))
+
+    def run(args: Values, at: At) -> Values:
+        whole = args["x"]
+        if len(whole) % num:
+            raise ValueError(f"{len(whole)} rows cannot be split into {num} equal batches")
+        rows = len(whole) // num
+        return {str(i): whole[i * rows : (i + 1) * rows] for i in range(num)}
+
+    return Bound(run)
+
+
+def _collect(fn: Fn) -> Bound:
+    axis = int(str(fn[1]))
+
+    def run(args: Values, at: At) -> Values:
+        return {"x": join([v for v in args.values() if v is not None], axis)}
+
+    return Bound(run, optional=_All(), ports=frozenset("x"))
+
+
+class _All(frozenset[str]):
+    """Contains every key."""
+
+    def __contains__(self, key: object) -> bool:
+        return True
+
+
+def join(values: list[Any], axis: int) -> Any:
+    """Concatenate tensors or lists; numbers become a tensor. None when there are none."""
+    if not values:
+        return None
+    if isinstance(values[0], Tensor):
+        return torch.cat(values, axis) if values[0].dim() else torch.stack(values)
+    if isinstance(values[0], list | tuple):
+        return [item for value in values for item in value]
+    return torch.as_tensor(values)
+
+
+def _index(fn: Fn) -> Bound:
+    depth = int(str(fn[1]))
+    return Bound(lambda args, at: {"x": at.step[depth]})
+
+
+def _absent(fn: Fn) -> Bound:
+    from mmm_graph.runtime.values import Absent
+
+    found = Absent(str(fn[1]))
+    return Bound(lambda args, at: {"x": found})
+
+
+_PLUMBING: Mapping[str, Callable[[Fn], Bound]] = {
+    "cat": _cat, "split": _split, "collect": _collect, "index": _index, "absent": _absent,
+}

@@ -1,0 +1,201 @@
+"""The interpreter: one Program, step by step. It knows instructions, never samplers, models, patches or guidance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from time import perf_counter
+from typing import Any
+
+from mmm_graph.errors import Cancelled, MmmError, RunError, problem
+from mmm_graph.plan.ops import TURN, At, Fn, Free, Instruction, Recv, Repeat, Run, Send, Value
+from mmm_graph.runtime.bind import Bound, join
+from mmm_graph.runtime.transport import Pending, Transport
+from mmm_graph.runtime.values import Absent, describe, is_empty, truth
+from mmm_graph.runtime.watch import Watch
+
+
+class Executor:
+    """Runs the Program of one rank.
+
+    Args:
+        calls: callables by fn, for each request.
+        transport: to the other ranks.
+        values: what is there from the beginning.
+        watch: told of what happens; None = nobody looks.
+        cancel: asked before each Run; True stops with Cancelled.
+        failed: where failures of requests are put; None = the first one is raised.
+    """
+
+    def __init__(
+        self,
+        calls: Mapping[str, Mapping[Fn, Bound]],
+        transport: Transport,
+        values: dict[Value, Any],
+        *,
+        watch: Watch | None = None,
+        cancel: Callable[[], bool] | None = None,
+        failed: dict[str, MmmError] | None = None,
+    ) -> None:
+        self.calls, self.transport, self.values = calls, transport, values
+        self.watch, self.cancel, self.failed = watch, cancel, failed
+        self.pending: dict[Value, Pending] = {}
+        self._do: Mapping[type, Callable[[Any, tuple[int, ...]], None]] = {
+            Send: self._send, Recv: self._recv, Repeat: self._repeat,
+        }
+
+    def execute(self, program: Iterable[Instruction], turns: tuple[int, ...] = ()) -> None:
+        """Do all instructions; `turns` are those of the `until` loops around."""
+        values, pending, calls, cancel, watch = self.values, self.pending, self.calls, self.cancel, self.watch
+        for item in program:
+            kind = type(item)
+            if kind is Run:
+                fn, reads, writes, at = item
+                if pending:
+                    self._arrive([v for _, v in reads])
+                if cancel is not None and cancel():
+                    raise Cancelled(problem("E730", f"cancelled before {at.node}"))
+                if turns:
+                    at = _placed(at, turns)
+                bound = calls[at.request][fn]
+                args = {key: values[v] for key, v in reads}
+                if (bound.guarded or Absent in map(type, args.values())) and not bound.raw:
+                    skip = self._skip(bound, args, at)
+                    if skip is not None:
+                        for _, v in writes:
+                            values[v] = skip
+                        continue
+                if watch is None:
+                    found = self._call(bound, args, at)
+                else:
+                    found = self._watched(bound, args, at, writes)
+                ports = bound.ports
+                for key, v in writes:
+                    value = found[key]
+                    if key in ports and is_empty(value):
+                        value = Absent(f"{at.node} gave no {key}")
+                    values[v] = value
+            elif kind is Free:
+                for v in item.values:
+                    values.pop(v, None)
+                if watch is not None:
+                    watch.freed(item.values)
+            else:
+                self._do[kind](item, turns)
+
+    def _call(self, bound: Bound, args: dict[str, Any], at: At) -> Mapping[str, Any]:
+        try:
+            return bound.function(args, at)
+        except Exception as error:  # whatever a plugin raises becomes an error that names the node
+            return self._fail(bound, args, at, error)
+
+    def _fail(self, bound: Bound, args: Mapping[str, Any], at: At, error: Exception) -> Mapping[str, Any]:
+        """Raise it with all that is known, or put it with its request, whose later nodes are then skipped."""
+        failure = _located(bound, args, at, error)
+        if self.failed is None or isinstance(failure, Cancelled):
+            raise failure from (error if failure is not error else error.__cause__)
+        if failure is not error:
+            failure.__cause__ = error
+        self.failed.setdefault(at.request, failure)
+        return _Gone(Absent(f"{at.node} failed"))
+
+    def _watched(
+        self, bound: Bound, args: dict[str, Any], at: At, writes: tuple[tuple[str, Value], ...]
+    ) -> Mapping[str, Any]:
+        assert self.watch is not None
+        if bound.visible:
+            self.watch.start(at)
+        start = perf_counter()
+        found = self._call(bound, args, at)
+        if bound.visible:
+            self.watch.end(at, perf_counter() - start)
+        self.watch.made([(v, found[key]) for key, v in writes])
+        return found
+
+    def _skip(self, bound: Bound, args: dict[str, Any], at: At) -> Absent | None:
+        """Why a node does not run, or None; what is absent but optional becomes None."""
+        for key in bound.whens:
+            flag = args.pop(key)
+            if type(flag) is Absent:
+                return flag.after(at.node)
+            try:
+                go = truth(flag)
+            except ValueError as error:
+                return self._fail(bound, {"when": flag}, at, error)["when"]  # type: ignore[no-any-return]
+            if not go:
+                return Absent(f"the condition of {at.node} is false")
+        for key, value in args.items():
+            if type(value) is Absent:
+                if key not in bound.optional:
+                    return value.after(at.node)
+                args[key] = None
+        return None
+
+    def _send(self, item: Send, turns: tuple[int, ...]) -> None:
+        self._arrive((item.value,))
+        self.transport.send(self.values[item.value], item.to, item.late)
+
+    def _recv(self, item: Recv, turns: tuple[int, ...]) -> None:
+        self.pending[item.value] = self.transport.recv(item.source, item.late)
+
+    def _arrive(self, wanted: Iterable[Value]) -> None:
+        """Wait for messages that are read now."""
+        for value in wanted:
+            message = self.pending.pop(value, None)
+            if message is not None:
+                self.values[value] = message.wait()
+
+    def _repeat(self, item: Repeat, turns: tuple[int, ...]) -> None:
+        values = self.values
+        self._arrive([first for _, first in item.enter])
+        for carry, first in item.enter:
+            values[carry] = values[first]
+        gathered: dict[Value, list[Any]] = {target: [] for target, _, _ in item.collect}
+        for turn in range(item.limit):
+            self.execute(item.body, (*turns, turn))
+            self._arrive(item.scratch)
+            for target, source, _ in item.collect:
+                gathered[target].append(values[source])
+            flag = values[item.flag] if item.flag is not None else False
+            last = turn + 1 == item.limit or type(flag) is Absent or truth(flag)
+            following = [(carry, values[after]) for carry, after in item.carried]
+            results = [(target, values[source]) for target, source in item.out] if last else []
+            self.execute((Free(item.scratch),))
+            if last:
+                values.update(results)
+                break
+            values.update(following)
+        for carry, _ in item.enter:
+            values.pop(carry, None)
+        for target, _, axis in item.collect:
+            found = [v for v in gathered[target] if type(v) is not Absent]
+            values[target] = join(found, axis) if found else gathered[target][-1]
+
+
+class _Gone(dict[str, Any]):
+    """Every output of a node that failed."""
+
+    def __init__(self, absent: Absent) -> None:
+        super().__init__()
+        self.absent = absent
+
+    def __missing__(self, key: str) -> Absent:
+        return self.absent
+
+
+def _placed(at: At, turns: tuple[int, ...]) -> At:
+    """`at` with the turns of the `until` loops around it."""
+    left = iter(turns)
+    return at._replace(step=tuple(next(left) if i == TURN else i for i in at.step))
+
+
+def _located(bound: Bound, args: Mapping[str, Any], at: At, error: Exception) -> MmmError:
+    """The error of a node, with the node, what it is, where it was written and what it was given."""
+    if isinstance(error, MmmError) and any(p.place is not None for p in error.problems):
+        return error
+    if isinstance(error, Cancelled):
+        return error
+    given = ", ".join(f"{k}={describe(v)}" for k, v in args.items())
+    turn = f" in turn {', '.join(map(str, at.step))}" if at.step else ""
+    cause = str(error) if isinstance(error, MmmError) else f"{type(error).__name__}: {error}"
+    message = f"{at.node} ({bound.label or 'internal'}) failed{turn}: {cause}"
+    return RunError(problem("E701", message, bound.place, f"it was given {given}" if given else ""))

@@ -1,0 +1,143 @@
+"""Run `eval:` sections: data through the compiled graph, metrics averaged over all rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from mmm_graph.errors import Cancelled, InputError, did_you_mean, problem
+from mmm_graph.graph.compile import compile_graph
+from mmm_graph.registry import Registry
+from mmm_graph.runtime import Built, Engine, Request
+from mmm_graph.spec import GraphSpec
+from mmm_graph.train.data import Sources
+from mmm_graph.train.events import OnEvent, TrainEvent
+from mmm_graph.train.loader import Batch, Loader
+from mmm_graph.train.options import EvalOptions
+from mmm_graph.train.reach import needed_models
+from mmm_graph.train.seeds import derive_seed
+from mmm_graph.train.start import build_started, find_starts
+from mmm_graph.train.step import to_device
+
+
+def evaluate(
+    spec: GraphSpec,
+    registry: Registry,
+    name: str | None = None,
+    *,
+    options: EvalOptions | None = None,
+    on_event: OnEvent | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> dict[str, float]:
+    """Run one evaluation of a file, or all of them.
+
+    Returns:
+        The metrics, as `EVAL.METRIC`, in the order of the file.
+
+    Raises:
+        InputError: E203, the file has no such evaluation; and what compiling and building find.
+        Cancelled: `cancel()` became true.
+    """
+    names = [name] if name is not None else list(spec.eval)
+    if not names or any(n not in spec.eval for n in names):
+        what = (
+            f"the file has no evaluation {name!r}" if name is not None else "the file has no `eval:` section"
+        )
+        raise InputError(problem("E203", what, spec.place("eval"), did_you_mean(name or "", spec.eval)))
+    options = options or EvalOptions()
+    listen, stop = on_event or (lambda event: None), cancel or (lambda: False)
+    tools = EvalTools(options, listen, stop, overlaid(spec, options), Sources(spec, registry))
+    found: dict[str, float] = {}
+    for one in names:
+        found |= run_evaluation(spec, registry, one, {}, tools)
+    return found
+
+
+def overlaid(spec: GraphSpec, options: EvalOptions) -> dict[str, str]:
+    """Models for which the folder of weights has a file, and the name of that file."""
+    files = {name: f"{name}.safetensors" for name in spec.models} if options.weights is not None else {}
+    return {n: file for n, file in files.items() if options.weights and (options.weights / file).is_file()}
+
+
+@dataclass(frozen=True)
+class EvalTools:
+    """What one evaluation is run with.
+
+    Attributes:
+        outputs: models that come from the folder of weights, and which file or stage that is.
+        sources: where its data is opened.
+        stage, step: where in a training it stands.
+    """
+
+    options: EvalOptions
+    on_event: OnEvent
+    cancel: Callable[[], bool]
+    outputs: Mapping[str, str]
+    sources: Sources
+    stage: str = ""
+    step: int = 0
+
+
+def run_evaluation(
+    spec: GraphSpec, registry: Registry, name: str, ready: Mapping[str, Built], tools: EvalTools
+) -> dict[str, float]:
+    """Run one evaluation with the models in `ready`; the others are built."""
+    options = tools.options
+    graph = compile_graph(spec, registry, f"eval.{name}")
+    source = tools.sources.open(graph, spec.eval[name].data, ("eval", name, "data"))
+    needed = needed_models(graph)
+    missing = [graph.models[n] for n in sorted(needed - ready.keys())]
+    starts = find_starts(spec, registry, missing, outputs=tools.outputs)
+    out = options.weights or Path()
+    built = build_started(spec, registry, graph, starts, out=out, device=options.device, seed=options.seed)
+    engine = Engine(
+        registry, {**{n: ready[n] for n in needed & ready.keys()}, **built}, device=options.device
+    )
+    means = Means(tuple(graph.outputs))
+    loader = Loader(source.dataset, source.columns, shuffle=False)
+    total = -(-len(loader) // source.batch)
+    for number, batch in enumerate(loader.once(source.batch)):
+        if tools.cancel():
+            raise Cancelled(
+                problem("E799", f"evaluation {name} was cancelled after {number} of {total} batches")
+            )
+        request = _request(name, batch, options)
+        means.add(engine.run(graph, [request])[request.id].values, len(batch.indices))
+        tools.on_event(TrainEvent("eval_step", name, number + 1, total))
+    metrics = {f"{name}.{metric}": value for metric, value in means.values().items()}
+    tools.on_event(
+        TrainEvent("eval", tools.stage or name, tools.step, 0, {f"eval.{k}": v for k, v in metrics.items()})
+    )
+    return metrics
+
+
+def _request(name: str, batch: Batch, options: EvalOptions) -> Request:
+    values = {k: to_device(v, torch.device(options.device)) for k, v in batch.values.items() if v is not None}
+    seed = derive_seed(options.seed, "eval", name)
+    return Request(f"{name}:{batch.indices[0]}", values, (seed,) * len(batch.indices), batch.indices)
+
+
+class Means:
+    """Means of metrics over rows; what a batch does not produce is averaged over the others."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._sums = dict.fromkeys(names, 0.0)
+        self._rows = dict.fromkeys(self._sums, 0)
+
+    def add(self, values: Mapping[str, object], rows: int) -> None:
+        """Take in the metrics of a batch; one with a value per row is averaged first."""
+        for name in self._sums:
+            if name in values:
+                self._sums[name] += _number(values[name]) * rows
+                self._rows[name] += rows
+
+    def values(self) -> dict[str, float]:
+        """Means of the metrics that were produced at least once."""
+        return {name: total / self._rows[name] for name, total in self._sums.items() if self._rows[name]}
+
+
+def _number(value: object) -> float:
+    return float(torch.as_tensor(value, dtype=torch.float64).mean())

@@ -1,0 +1,98 @@
+"""Models -> parameter groups -> optimiser; its state by parameter name, for checkpoints without pickle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmm_graph.config import Config
+from mmm_graph.registry.node_type import OptimType, resolve
+
+Weights = Mapping[str, Mapping[str, nn.Parameter]]
+"""Trainable weights by model and name."""
+
+
+def build_optimiser(
+    kind: OptimType, config: Config, models: Mapping[str, nn.Module], groups: Mapping[str, Mapping[str, Any]]
+) -> torch.optim.Optimizer:
+    """The optimiser over all trainable weights of `models`.
+
+    The builder gets one group per model and role of weight, with keys `params`, `name` ("unet/matrix"),
+    `role` (matrix, vector, embedding), and what `groups` says for that model, such as `lr`. So which weights
+    decay is the optimiser's own choice. `initial_lr` is set on every group for the schedule.
+    """
+    made = []
+    for model, module in models.items():
+        for role, params in split_roles(module).items():
+            made.append({"params": params, "name": f"{model}/{role}", "role": role, **groups.get(model, {})})
+    optimiser: torch.optim.Optimizer = resolve(kind.builder)(made, config)
+    for group in optimiser.param_groups:
+        group["initial_lr"] = group["lr"]
+    return optimiser
+
+
+def split_roles(module: nn.Module) -> dict[str, list[nn.Parameter]]:
+    """Trainable weights by role: matrices (and kernels), vectors (biases, norms, gates) and embeddings.
+
+    Embeddings are the weights of nn.Embedding and weights whose own name says so (`pos_embed`, `position`).
+    """
+    roles: dict[str, list[nn.Parameter]] = {}
+    seen: set[int] = set()
+    for owner in module.modules():
+        for name, weight in owner.named_parameters(recurse=False):
+            if weight.requires_grad and id(weight) not in seen:
+                seen.add(id(weight))
+                roles.setdefault(_role(owner, name, weight), []).append(weight)
+    return dict(sorted(roles.items()))
+
+
+def _role(owner: nn.Module, name: str, weight: Tensor) -> str:
+    if isinstance(owner, nn.Embedding) or "embed" in name or name.startswith("pos"):
+        return "embedding"
+    return "matrix" if weight.ndim >= 2 else "vector"
+
+
+def set_lr(optimiser: torch.optim.Optimizer, factor: float) -> None:
+    """Give every group its own learning rate times `factor`."""
+    for group in optimiser.param_groups:
+        group["lr"] = group["initial_lr"] * factor
+
+
+def optimiser_state(
+    optimiser: torch.optim.Optimizer, weights: Weights
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The optimiser's memory by `model/weight/key`: its tensors, and its plain numbers."""
+    tensors: dict[str, Tensor] = {}
+    numbers: dict[str, Any] = {}
+    names = _names(optimiser, weights)
+    for index, own in optimiser.state_dict()["state"].items():
+        for key, value in own.items():
+            (tensors if isinstance(value, Tensor) else numbers)[f"{names[index]}/{key}"] = value
+    return tensors, numbers
+
+
+def load_optimiser_state(
+    optimiser: torch.optim.Optimizer, weights: Weights, state: Mapping[str, Any]
+) -> None:
+    """Put what `optimiser_state` took out (tensors and numbers) into a fresh optimiser of the same kind.
+
+    Raises:
+        KeyError: the state is of a weight that this optimiser does not have.
+    """
+    index = {name: i for i, name in enumerate(_names(optimiser, weights))}
+    by_weight: dict[int, dict[str, Any]] = {}
+    for name, value in state.items():
+        path, _, key = name.rpartition("/")
+        own = value.clone() if isinstance(value, Tensor) else value  # torch would take the tensor itself
+        by_weight.setdefault(index[path], {})[key] = own
+    fresh = optimiser.state_dict()
+    optimiser.load_state_dict({"state": by_weight, "param_groups": fresh["param_groups"]})
+
+
+def _names(optimiser: torch.optim.Optimizer, weights: Weights) -> list[str]:
+    """`model/weight` of each parameter in the order in which torch numbers them."""
+    names = {id(weight): f"{model}/{name}" for model, own in weights.items() for name, weight in own.items()}
+    return [names[id(weight)] for group in optimiser.param_groups for weight in group["params"]]

@@ -1,0 +1,62 @@
+"""Which parts of which models the losses of a graph can reach, found on the graph alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mmm_graph.graph.graph import Call, Graph, Node, Op, links, walk
+from mmm_graph.registry import ModelType, Registry
+
+WHOLE = ""
+"""Stands for the single part of a model without a parts table."""
+
+
+def part_names(graph: Graph, registry: Registry, model: str) -> tuple[str, ...]:
+    """Names of a model's parts, in order; (WHOLE,) if it is one piece."""
+    node = graph.models[model]
+    kind = registry.models[node.kind]
+    return (WHOLE,) if kind.parts is None else tuple(part.name for part in kind.parts(node.config))
+
+
+def reached_parts(graph: Graph, registry: Registry) -> dict[str, set[str]]:
+    """Parts that run on the way to the graph's outputs, by model."""
+    reached: dict[str, set[str]] = {}
+    for node in walk(needed_nodes(graph)):
+        for model, parts in _touched(node, graph, registry).items():
+            reached.setdefault(model, set()).update(parts)
+    return reached
+
+
+def needed_nodes(graph: Graph) -> tuple[Node, ...]:
+    """Top-level nodes that the outputs need, in order."""
+    by_path: Mapping[str, Node] = {node.path: node for node in graph.nodes}
+    needed: set[str] = set()
+    todo = [ref.source for out in graph.outputs.values() for ref in (out.ref, out.owners) if ref is not None]
+    while todo:
+        path = todo.pop()
+        if path in by_path and path not in needed:
+            needed.add(path)
+            todo += [ref.source for ref in links(by_path[path])]
+    return tuple(node for node in graph.nodes if node.path in needed)
+
+
+def needed_models(graph: Graph) -> frozenset[str]:
+    """Models that the outputs need."""
+    nodes = list(walk(needed_nodes(graph)))
+    called = {node.model for node in nodes if isinstance(node, Call)}
+    return frozenset(
+        called | {model for node in nodes if isinstance(node, Op) for model in node.uses.values()}
+    )
+
+
+def _touched(node: Node, graph: Graph, registry: Registry) -> dict[str, tuple[str, ...]]:
+    if isinstance(node, Op):
+        return {model: part_names(graph, registry, model) for model in node.uses.values()}
+    if not isinstance(node, Call):
+        return {}
+    model = graph.models[node.model]
+    kind: ModelType = registry.models[model.kind]
+    path = kind.methods[node.method].path
+    if path is None or kind.parts is None:
+        return {node.model: part_names(graph, registry, node.model)}
+    return {node.model: tuple(path(model.config, node.config))}

@@ -1,0 +1,193 @@
+"""Train the stages of a file in order: check all, then build, train, evaluate and save each one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from mmm_graph.errors import InputError, did_you_mean, problem, warning
+from mmm_graph.graph.compile import compile_graph
+from mmm_graph.registry import Notifier, Registry
+from mmm_graph.spec import GraphSpec
+from mmm_graph.train.checkpoint import Checkpoint, check_identity, checkpoint_path, load_checkpoint
+from mmm_graph.train.curve import can_draw, draw_curve
+from mmm_graph.train.data import Sources
+from mmm_graph.train.events import OnEvent, TrainEvent
+from mmm_graph.train.interrupt import interruptible
+from mmm_graph.train.log import EXTRA, CsvLog, Log, TensorBoardLog, read_rows
+from mmm_graph.train.options import TrainOptions
+from mmm_graph.train.outputs import DTYPES, write_graph
+from mmm_graph.train.reach import needed_models
+from mmm_graph.train.record import StageRecord, read_records, write_records
+from mmm_graph.train.session import Job, Session
+from mmm_graph.train.snapshot import stage_identity
+from mmm_graph.train.stage import Stage, make_stage
+from mmm_graph.train.start import Start, earlier_outputs, find_starts
+
+
+def train(
+    spec: GraphSpec,
+    registry: Registry,
+    out: Path,
+    *,
+    stages: Sequence[str] | None = None,
+    options: TrainOptions | None = None,
+    on_event: OnEvent | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> dict[str, StageRecord]:
+    """Train stages of a file into a folder.
+
+    OUT gets MODEL.safetensors for each trained model, graph.yaml that uses them, metrics.csv, train.json, a
+    picture STAGE.png of each stage's losses, and checkpoints/STAGE.safetensors. No file is left half written.
+
+    Args:
+        stages: names of the stages to train, in the order of the file; None = all.
+        on_event: gets every TrainEvent, after the logs.
+        cancel: asked before each step; True saves a checkpoint and stops, as Ctrl-C does.
+
+    Returns:
+        The record of each stage that is finished, by name.
+
+    Raises:
+        InputError: the file cannot be trained, and why; nothing was started.
+        RunError: E812, E82x data, E83x checkpoints, E850 a loss that is not finite.
+        Cancelled: after saving a checkpoint.
+    """
+    options = options or TrainOptions()
+    names = _stage_names(spec, stages, options)
+    sources = Sources(spec, registry)
+    plans = [make_stage(spec, registry, name, sources) for name in names]
+    records = read_records(out)
+    found = {s.name: _checkpoint(s, out, options) for s in plans}
+    todo = [s for s in plans if not _is_finished(s, records, found[s.name])]
+    starts = _check_starts(spec, registry, plans, todo, records)
+    _check_evaluations(spec, registry, todo)
+    keep = {s.name: point.step if point else 0 for s in todo for point in [found[s.name]]}
+    with _listening(spec, registry, out, todo, keep, options, on_event) as listen, interruptible() as pressed:
+        stop = (lambda: pressed() or cancel()) if cancel is not None else pressed
+        job = Job(spec, registry, out, options, sources, listen, stop)
+        for stage in plans:
+            if stage not in todo:
+                listen(TrainEvent("stage_skip", stage.name, stage.steps, stage.steps))
+                continue
+            record = Session(job, stage, starts[stage.name]).run(found[stage.name])
+            records = _with_record(spec, records, stage.name, record)
+            write_records(out, records)
+            write_graph(spec, out, sorted({m for r in records.values() for m in r.models}))
+            _draw(out, stage.name, listen)
+    return {name: records[name] for name in names}
+
+
+def _stage_names(spec: GraphSpec, stages: Sequence[str] | None, options: TrainOptions) -> list[str]:
+    known = list(spec.train.stages) if spec.train else []
+    if not known:
+        raise InputError(
+            problem("E203", "the file has no training stages", spec.place(), "write `train: {stages: ...}`")
+        )
+    wrong = [name for name in stages or () if name not in known]
+    if wrong:
+        raise InputError(
+            problem("E203", f"there is no training stage {n!r}", spec.place("train"), did_you_mean(n, known))
+            for n in wrong
+        )
+    if options.dtype not in DTYPES:
+        raise InputError(
+            problem("E810", f"unknown dtype {options.dtype!r} of saved weights", hint=", ".join(DTYPES))
+        )
+    return [name for name in known if stages is None or name in stages]
+
+
+def _is_finished(stage: Stage, records: Mapping[str, StageRecord], found: Checkpoint | None) -> bool:
+    """The stage has run to its end, and in the same way: its last checkpoint was compared."""
+    return found is not None and stage.name in records and found.step >= stage.steps
+
+
+def _with_record(
+    spec: GraphSpec, records: Mapping[str, StageRecord], name: str, record: StageRecord
+) -> dict[str, StageRecord]:
+    """Add a record; later stages whose models it has replaced are no longer done."""
+    order = list(spec.train.stages) if spec.train else []
+    later = order[order.index(name) + 1 :]
+    kept = {n: r for n, r in records.items() if not (n in later and set(r.models) & set(record.models))}
+    return {**kept, name: record}
+
+
+def _checkpoint(stage: Stage, out: Path, options: TrainOptions) -> Checkpoint | None:
+    """The checkpoint to go on from."""
+    path = checkpoint_path(out, stage.name)
+    if not options.resume or not path.exists():
+        return None
+    point = load_checkpoint(path)
+    check_identity(path, point.identity, stage_identity(stage, options.seed))
+    return point
+
+
+def _check_starts(
+    spec: GraphSpec,
+    registry: Registry,
+    plans: Sequence[Stage],
+    todo: Sequence[Stage],
+    records: Mapping[str, StageRecord],
+) -> dict[str, dict[str, Start]]:
+    """Where the models of each stage start from, once the stages before it have run."""
+    starts: dict[str, dict[str, Start]] = {}
+    running = {stage.name for stage in todo}
+    done = set(records) - running
+    for stage in plans:
+        if stage in todo:
+            outputs = earlier_outputs(spec, stage.name, done, stage.init_from)
+            nodes = [stage.graph.models[n] for n in sorted(needed_models(stage.graph))]
+            starts[stage.name] = find_starts(spec, registry, nodes, trained=stage.trained, outputs=outputs)
+        done.add(stage.name)
+    return starts
+
+
+def _check_evaluations(spec: GraphSpec, registry: Registry, todo: Sequence[Stage]) -> None:
+    """An evaluation that does not compile is found before the training, not after it."""
+    for name in dict.fromkeys(name for stage in todo for name in stage.evals):
+        compile_graph(spec, registry, f"eval.{name}")
+
+
+@contextmanager
+def _listening(
+    spec: GraphSpec,
+    registry: Registry,
+    out: Path,
+    todo: Sequence[Stage],
+    keep: Mapping[str, int],
+    options: TrainOptions,
+    on_event: OnEvent | None,
+) -> Iterator[OnEvent]:
+    """Logs, the caller and the plugins, as one listener."""
+    columns = [f"loss.{term}" for stage in todo for term in stage.terms]
+    columns += [f"eval.{n}.{m}" for stage in todo for n in stage.evals for m in spec.eval[n].metrics]
+    with ExitStack() as stack:
+        logs: list[Log] = []
+        if options.tensorboard:
+            logs.append(TensorBoardLog(out / "tensorboard", keep))
+        logs.append(CsvLog(out / "metrics.csv", columns, keep))
+        for log in logs:
+            stack.callback(log.close)
+
+        def tell(event: TrainEvent) -> None:
+            for log in logs:
+                log(event)
+            if on_event is not None:
+                on_event(event)
+
+        notify = Notifier(registry, lambda w: tell(TrainEvent("warning", "", data={"message": str(w)})))
+
+        def listen(event: TrainEvent) -> None:
+            tell(event)
+            notify("mmm_train_event", event)
+
+        yield listen
+
+
+def _draw(out: Path, stage: str, listen: OnEvent) -> None:
+    if can_draw():
+        draw_curve(out / f"{stage}.png", stage, read_rows(out / "metrics.csv"))
+        return
+    note = warning("W841", f"no picture of the losses of {stage}: matplotlib is not installed", hint=EXTRA)
+    listen(TrainEvent("warning", stage, data={"message": str(note)}))

@@ -1,0 +1,1 @@
+"""The 1,797 handwritten digits of scikit-learn as images with captions."""

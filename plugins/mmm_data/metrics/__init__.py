@@ -1,0 +1,1 @@
+"""Metrics: an independent digit classifier, distance to the training images, PSNR."""

@@ -1,0 +1,35 @@
+"""What the metrics take and return; torch-free."""
+
+from __future__ import annotations
+
+from mmm_data.metrics.config import DigitAccuracyConfig, NearestConfig
+from mmm_graph.registry import NodeType, op_type
+
+IMAGE = "Image[b,1,$size,$size]"
+
+
+def metric_nodes() -> list[NodeType]:
+    """metric.digit_accuracy, metric.nearest_neighbour, metric.psnr."""
+    return [
+        op_type(
+            "metric.digit_accuracy", "mmm_data.metrics.ops:digit_accuracy", config=DigitAccuracyConfig,
+            image=IMAGE, label="Ids[b]",
+            returns={"mean": "Scalar", "correct": "Bool[b]", "predicted": "Ids[b]",
+                     "test_accuracy": "Scalar"},
+            doc="Which images an independent classifier (SVM fitted on the train split of data.digits) takes "
+            "for the digit of the label; test_accuracy is its share of right answers on the test split.",
+        ),
+        op_type(
+            "metric.nearest_neighbour", "mmm_data.metrics.ops:nearest_neighbour", config=NearestConfig,
+            image=IMAGE,
+            returns={"mean": "Scalar", "distance": "Scalar[b]", "nearest": "Ids[b]", "copy": "Bool[b]",
+                     "copies": "Scalar", "real_mean": "Scalar", "real_median": "Scalar"},
+            doc="Root mean square distance of each image to the nearest training image, and the same of real "
+            "test images; an image much nearer than real ones are is a copy.",
+        ),
+        op_type(
+            "metric.psnr", "mmm_data.metrics.ops:psnr", image="Image[b,c,h,w]", target="Image[b,c,h,w]",
+            returns={"mean": "Scalar", "value": "Scalar[b]"},
+            doc="Peak signal-to-noise ratio in dB for images in [0,1]: of each image, and their mean.",
+        ),
+    ]  # fmt: skip

@@ -1,0 +1,1 @@
+"""Noise laws, samplers, guidance and the denoising loop."""

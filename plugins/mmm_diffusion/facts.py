@@ -1,0 +1,75 @@
+"""What the compiler may know about a denoising run before anything runs, and what it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mmm_diffusion.config import FlowConfig, SchedulerConfig, TimesConfig, VarianceConfig
+from mmm_diffusion.spacing import SIGMA_SPACINGS, count_steps, spaced_times
+from mmm_graph.config import Config
+from mmm_graph.registry import Facts, SamplerConfig
+
+
+def times(law: SchedulerConfig, config: TimesConfig, have: Facts) -> Facts:
+    """How many steps, what is predicted, and whether the first level has signal left."""
+    assert isinstance(law, VarianceConfig | FlowConfig)
+    return {
+        "times.count": count_steps(law, config),
+        "times.prediction": law.prediction,
+        "times.signal": _starts_with_signal(law, config),
+        "times.pointwise": law.threshold is None,
+    }
+
+
+def noised(law: SchedulerConfig, config: Config, have: Facts) -> Facts:
+    """What the target of training is."""
+    assert isinstance(law, VarianceConfig | FlowConfig)
+    return {"target.prediction": law.prediction}
+
+
+def init(config: Config, uses: Mapping[str, Config], have: Facts) -> Facts:
+    """How often the loop asks the denoiser.
+
+    Raises:
+        ValueError: the sampler cannot follow these times.
+    """
+    sampler = uses["sampler"]
+    assert isinstance(sampler, SamplerConfig)
+    if "times.prediction" in have:
+        sampler.check(have["times.prediction"], signal=have.get("times.signal", True))
+    return {"evaluations.count": sampler.evaluations(have["times.count"])} if "times.count" in have else {}
+
+
+def step(config: Config, uses: Mapping[str, Config], have: Facts) -> Facts:
+    """Nothing new.
+
+    Raises:
+        ValueError: the denoiser predicts something else than the scheduler says.
+    """
+    said, wanted = have.get("pred.prediction"), have.get("times.prediction")
+    if said is not None and wanted is not None and said != wanted:
+        raise ValueError(
+            f"the denoiser predicts {said}, the scheduler's times are for {wanted}; set one of them"
+        )
+    return {}
+
+
+def combine(guidance: Config, config: Config, have: Facts) -> Facts:
+    """The prediction type passes through.
+
+    Raises:
+        ValueError: the branches predict different things.
+    """
+    said = have.get("branches.prediction")
+    if isinstance(said, tuple):
+        raise ValueError(f"the branches predict different things: {', '.join(map(str, said))}")
+    return {} if said is None else {"pred.prediction": said}
+
+
+def _starts_with_signal(law: VarianceConfig | FlowConfig, config: TimesConfig) -> bool:
+    if isinstance(law, FlowConfig) or not law.zero_terminal_snr or config.strength < 1:
+        return True
+    if config.sigmas is not None or (config.steps is not None and config.spacing in SIGMA_SPACINGS):
+        return True
+    first = (config.timesteps or spaced_times(law, config))[0]
+    return first < law.num_train_steps - 1

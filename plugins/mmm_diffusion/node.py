@@ -1,0 +1,203 @@
+"""Node types: noise laws, samplers, guidance, the ops of the denoising loop and the loop itself."""
+
+from __future__ import annotations
+
+from mmm_diffusion import config as c
+from mmm_diffusion import facts
+from mmm_diffusion.denoise import expand
+from mmm_graph.config import Config
+from mmm_graph.registry import (
+    CompositeType,
+    ModelType,
+    NodeType,
+    OpType,
+    composite_type,
+    method,
+    model_type,
+    op_type,
+    sampler_type,
+)
+
+LATENTS = "Latents[b,c,h,w]"
+
+
+def _scheduler(kind: str, config: type[Config], name: str, doc: str, source: str) -> ModelType:
+    methods = {
+        "times": method(
+            returns={"times": "Times"},
+            config=c.TimesConfig,
+            facts=facts.times,
+            doc="Levels of one denoising run.",
+        ),
+        "add_noise": method(
+            x=LATENTS,
+            returns={"x": LATENTS, "t": "Scalar[b]", "target": LATENTS, "snr": "Scalar[b]"},
+            noise=True,
+            facts=facts.noised,
+            doc="The forward process at a random level for each element, and what to predict of it.",
+        ),
+        "add_noise_at": method(
+            x=LATENTS,
+            times="Times",
+            returns={"x": LATENTS},
+            noise=True,
+            doc="Clean latents brought to the first level of a run, for image-to-image.",
+        ),
+    }
+    builder = f"mmm_diffusion.scheduler:{name}"
+    return model_type(kind, config, builder, methods=methods, weights=False, doc=doc, source=source)
+
+
+def _guidance(kind: str, config: type[Config], name: str, doc: str, source: str) -> ModelType:
+    combine = method(
+        branches="Latents*[b,c,h,w]",
+        i="Scalar?",
+        returns={"pred": LATENTS},
+        facts=facts.combine,
+        doc="The predictions of all branches -> one prediction.",
+    )
+    builder = f"mmm_diffusion.guidance:{name}"
+    return model_type(
+        kind, config, builder, methods={"combine": combine}, weights=False, doc=doc, source=source
+    )
+
+
+def schedulers() -> list[ModelType]:
+    """The noise laws."""
+    ddpm, ldm = "Ho et al. 2020 (arXiv:2006.11239)", "Rombach et al. 2022 (arXiv:2112.10752)"
+    cosine, flow = (
+        "Nichol & Dhariwal 2021 (arXiv:2102.09672), eq. 17",
+        "Lipman et al. 2023 (arXiv:2210.02747)",
+    )
+    return [
+        _scheduler("scheduler.linear", c.BetaConfig, "Linear", "Betas rise linearly, as in DDPM.", ddpm),
+        _scheduler(
+            "scheduler.scaled_linear",
+            c.ScaledLinearConfig,
+            "ScaledLinear",
+            "Square roots of betas rise linearly, as in Stable Diffusion.",
+            ldm,
+        ),
+        _scheduler("scheduler.cosine", c.CosineConfig, "Cosine", "Signal falls as a cosine.", cosine),
+        _scheduler("scheduler.flow", c.FlowConfig, "Flow", "Straight paths from data to noise.", flow),
+    ]
+
+
+def samplers() -> list[ModelType]:
+    """The step rules."""
+    table: list[tuple[str, type[Config], str, str, str]] = [
+        (
+            "ddpm",
+            c.DDPMConfig,
+            "DDPM",
+            "Draws from the posterior of each step.",
+            "Ho et al. 2020 (arXiv:2006.11239)",
+        ),
+        (
+            "ddim",
+            c.DDIMConfig,
+            "DDIM",
+            "Few deterministic steps, or noisy ones.",
+            "Song et al. 2021 (arXiv:2010.02502)",
+        ),
+        (
+            "euler",
+            c.EulerConfig,
+            "Euler",
+            "First order, deterministic.",
+            "Karras et al. 2022 (arXiv:2206.00364)",
+        ),
+        (
+            "euler_ancestral",
+            c.EulerAncestralConfig,
+            "EulerAncestral",
+            "First order with fresh noise each step.",
+            "k-diffusion; Song et al. 2021 (arXiv:2011.13456)",
+        ),
+        (
+            "heun",
+            c.HeunConfig,
+            "Heun",
+            "Second order, two evaluations a step.",
+            "Karras et al. 2022 (arXiv:2206.00364)",
+        ),
+        (
+            "dpmpp_2m",
+            c.DPMpp2MConfig,
+            "DPMpp2M",
+            "Second order, one evaluation a step.",
+            "Lu et al. 2022 (arXiv:2211.01095)",
+        ),
+    ]
+    return [
+        sampler_type(f"sampler.{name}", config, f"mmm_diffusion.samplers:{cls}", doc=doc, source=source)
+        for name, config, cls, doc, source in table
+    ]
+
+
+def guidances() -> list[ModelType]:
+    """How the predictions of several conditions become one."""
+    return [
+        _guidance("guidance.none", c.NoGuidanceConfig, "NoGuidance", "The condition alone.", ""),
+        _guidance(
+            "guidance.cfg",
+            c.CFGConfig,
+            "CFG",
+            "Classifier-free guidance, with an optional rescale.",
+            "Ho & Salimans 2022 (arXiv:2207.12598); Lin et al. 2023 (arXiv:2305.08891)",
+        ),
+    ]
+
+
+def ops() -> list[OpType]:
+    """The ops around the denoiser."""
+    return [
+        op_type(
+            "sampler.init",
+            "mmm_diffusion.ops:init",
+            x=LATENTS,
+            times="Times",
+            returns={"state": "State", "x": LATENTS, "t": "Scalar[b]", "evaluations": "Scalar"},
+            config=c.InitConfig,
+            uses={"sampler": "sampler"},
+            facts=facts.init,
+            doc="Sampler state from a latent at the first level, and the first question to the denoiser.",
+        ),
+        op_type(
+            "sampler.step",
+            "mmm_diffusion.ops:step",
+            state="State",
+            pred=LATENTS,
+            times="Times",
+            i="Scalar",
+            variance=LATENTS + "?",
+            returns={"state": "State", "x": LATENTS, "t": "Scalar[b]", "x0": LATENTS, "latents": LATENTS},
+            uses={"sampler": "sampler"},
+            noise=True,
+            facts=facts.step,
+            doc="A prediction becomes x0, the sampler moves on, and the next question comes out.",
+        ),
+    ]
+
+
+def composites() -> list[CompositeType]:
+    """The denoising loop."""
+    return [
+        composite_type(
+            "diffusion.denoise",
+            expand,
+            x=LATENTS,
+            times="Times",
+            cond="Cond?",
+            uncond="Cond?",
+            config=c.DenoiseConfig,
+            uses={"denoiser": "denoiser", "sampler": "sampler", "guidance": "guidance"},
+            doc="From a latent at the first level of `times` (pure noise, or an image brought there by "
+            "scheduler.add_noise_at) to a clean one.",
+        )
+    ]
+
+
+def node_types() -> list[NodeType]:
+    """Everything that this plugin offers."""
+    return [*schedulers(), *samplers(), *guidances(), *ops(), *composites()]

@@ -1,0 +1,223 @@
+"""Noise laws: the levels of a denoising run, and the forward process for training and image-to-image."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmm_diffusion.config import (
+    BetaConfig,
+    CosineConfig,
+    FlowConfig,
+    ScaledLinearConfig,
+    TimesConfig,
+    VarianceConfig,
+)
+from mmm_diffusion.spacing import (
+    SIGMA_SPACINGS,
+    check_times,
+    first_step,
+    flow_levels,
+    sigma_levels,
+    spaced_times,
+)
+from mmm_graph.nn.noise import Noise
+from mmm_graph.nn.sampler import Times
+
+
+class Law(ABC):
+    """What the laws share: x = alpha x0 + sigma eps at a level, and the target that belongs to it."""
+
+    def __init__(self, config: VarianceConfig | FlowConfig) -> None:
+        self.config: Any = config
+
+    @abstractmethod
+    def times(self, config: TimesConfig) -> Times:
+        """Levels of one denoising run."""
+
+    @abstractmethod
+    def draw(self, noise: Noise) -> tuple[Tensor, Tensor, Tensor]:
+        """A random level for each element: t, alpha, sigma, each [b] float64."""
+
+    def add_noise(self, x: Tensor, noise: Noise) -> dict[str, Tensor]:
+        """The forward process at a random level for each element.
+
+        Args:
+            x: clean latents [b, ...].
+
+        Returns:
+            x: noisy latents; t: [b] times for the denoiser; target: what it should predict; snr: [b]
+                alpha^2/sigma^2.
+        Source: Ho et al. 2020 (arXiv:2006.11239), eq. 4 and algorithm 1.
+        """
+        t, alpha, sigma = self.draw(noise)
+        eps = noise.normal(x.shape[1:], dtype=x.dtype, device=x.device)
+        a, s = _like(alpha, x), _like(sigma, x)
+        return {
+            "x": a * x + s * eps,
+            "t": t.to(x.device, torch.float32),
+            "target": target_of(x, eps, a, s, self.config.prediction),
+            "snr": (alpha**2 / sigma**2).to(x.device, torch.float32),
+        }
+
+    def add_noise_at(self, x: Tensor, times: Times, noise: Noise) -> Tensor:
+        """Clean latents brought to the first level of a run: where image-to-image starts."""
+        alpha, sigma = times.level(0)
+        return alpha * x + sigma * noise.normal(x.shape[1:], dtype=x.dtype, device=x.device)
+
+    def _times(self, t: Tensor, alpha: Tensor, sigma: Tensor, strength: float) -> Times:
+        first = first_step(len(t), strength)
+        c = self.config
+        return Times(
+            t[first:], alpha[first:], sigma[first:], c.prediction, c.clip, c.threshold, c.threshold_max
+        )
+
+
+class VarianceLaw(Law):
+    """alpha^2 + sigma^2 = 1, given by `alpha_bar` = alpha^2 at each of the discrete times (float64)."""
+
+    def __init__(self, config: VarianceConfig, betas: Tensor) -> None:
+        super().__init__(config)
+        self.alpha_bar = torch.cumprod(1 - betas, 0)
+        if config.zero_terminal_snr:
+            self.alpha_bar = zero_terminal(self.alpha_bar)
+
+    def times(self, config: TimesConfig) -> Times:
+        check_times(self.config, config)
+        by_sigma = config.sigmas is not None or (
+            config.steps is not None and config.spacing in SIGMA_SPACINGS
+        )
+        if by_sigma:
+            ratio = self._sigmas(config)
+            t = self._time_of(ratio)
+            t = t.round() if config.round else t
+            alpha = 1 / (1 + ratio**2).sqrt()
+            sigma = ratio * alpha
+        else:
+            given = config.timesteps if config.timesteps is not None else spaced_times(self.config, config)
+            t = torch.tensor(given, dtype=torch.float64)
+            alpha, sigma = self._levels(t)
+        end = self.alpha_bar[:1] if config.final == "first" else torch.ones(1, dtype=torch.float64)
+        alpha, sigma = torch.cat([alpha, end.sqrt()]), torch.cat([sigma, (1 - end).sqrt()])
+        return self._times(t, alpha, sigma, config.strength)
+
+    def draw(self, noise: Noise) -> tuple[Tensor, Tensor, Tensor]:
+        t = noise.integers(self.config.num_train_steps, name="t")
+        return (t.double(), *self._levels(t.double()))
+
+    def _levels(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """alpha and sigma at times [n]; between whole times sigma/alpha is linear."""
+        low = t.floor().long()
+        bar = self.alpha_bar[low]
+        part = t - low
+        if bool((part > 0).any()):
+            high = (low + 1).clamp(max=len(self.alpha_bar) - 1)
+            ratio = torch.lerp(_ratio(bar), _ratio(self.alpha_bar[high]), part)
+            bar = torch.where(part > 0, 1 / (1 + ratio**2), bar)
+        return bar.sqrt(), (1 - bar).sqrt()
+
+    def _sigmas(self, config: TimesConfig) -> Tensor:
+        if config.sigmas is not None:
+            return torch.tensor(config.sigmas, dtype=torch.float64)
+        low = config.sigma_min or float(_ratio(self.alpha_bar[0]))
+        high = config.sigma_max or float(_ratio(self.alpha_bar[-1]))
+        return torch.tensor(sigma_levels(low, high, config), dtype=torch.float64)
+
+    def _time_of(self, ratio: Tensor) -> Tensor:
+        """Fractional time of each sigma/alpha, linear in its logarithm, held at the ends."""
+        logs, wanted = _ratio(self.alpha_bar).log(), ratio.log()
+        low = (torch.searchsorted(logs, wanted, right=True) - 1).clamp(0, len(logs) - 2)
+        part = (wanted - logs[low]) / (logs[low + 1] - logs[low])
+        return low + part.clamp(0, 1)
+
+
+class Linear(VarianceLaw):
+    """Betas rise linearly. Source: Ho et al. 2020 (arXiv:2006.11239), section 4."""
+
+    def __init__(self, config: BetaConfig) -> None:
+        ends = (config.beta_start, config.beta_end)
+        super().__init__(config, torch.linspace(*ends, config.num_train_steps, dtype=torch.float64))
+
+
+class ScaledLinear(VarianceLaw):
+    """Square roots of betas rise linearly. Source: Rombach et al. 2022 (arXiv:2112.10752) and its code."""
+
+    def __init__(self, config: ScaledLinearConfig) -> None:
+        ends = (config.beta_start**0.5, config.beta_end**0.5)
+        super().__init__(config, torch.linspace(*ends, config.num_train_steps, dtype=torch.float64) ** 2)
+
+
+class Cosine(VarianceLaw):
+    """alpha_bar falls as cos^2. Source: Nichol & Dhariwal 2021 (arXiv:2102.09672), eq. 17."""
+
+    def __init__(self, config: CosineConfig) -> None:
+        u = torch.arange(config.num_train_steps + 1, dtype=torch.float64) / config.num_train_steps
+        bar = torch.cos((u + config.offset) / (1 + config.offset) * (math.pi / 2)) ** 2
+        super().__init__(config, (1 - bar[1:] / bar[:-1]).clamp(max=config.max_beta))
+
+
+class Flow(Law):
+    """alpha = 1 - sigma, the velocity eps - x0. Source: Liu et al. 2022 (arXiv:2209.03003), eq. 1; Lipman et
+    al. 2023 (arXiv:2210.02747); logit-normal density and shift: Esser et al. 2024 (arXiv:2403.03206), eq. 19
+    and 23.
+    """
+
+    def __init__(self, config: FlowConfig) -> None:
+        super().__init__(config)
+
+    def times(self, config: TimesConfig) -> Times:
+        check_times(self.config, config)
+        scale = self.config.time_scale
+        if config.sigmas is not None:
+            levels = list(config.sigmas)
+        elif config.timesteps is not None:
+            levels = [t / scale for t in config.timesteps]
+        else:
+            levels = flow_levels(self.config, config)
+            if config.spacing in SIGMA_SPACINGS:
+                levels = sigma_levels(config.sigma_min or levels[-1], config.sigma_max or levels[0], config)
+        sigma = torch.tensor([*levels, 0.0], dtype=torch.float64)
+        return self._times(sigma[:-1] * scale, 1 - sigma, sigma, config.strength)
+
+    def draw(self, noise: Noise) -> tuple[Tensor, Tensor, Tensor]:
+        c = self.config
+        if c.density == "logit_normal":
+            level = torch.sigmoid(
+                c.logit_mean + c.logit_std * noise.normal((), dtype=torch.float64, name="t")
+            )
+        else:
+            level = 1 - noise.uniform(dtype=torch.float64, name="t")
+        sigma = c.shift * level / (1 + (c.shift - 1) * level)
+        return sigma * c.time_scale, 1 - sigma, sigma
+
+
+def target_of(x0: Tensor, eps: Tensor, alpha: Tensor, sigma: Tensor, prediction: str) -> Tensor:
+    """What a denoiser of that prediction type should say about alpha x0 + sigma eps."""
+    if prediction == "epsilon":
+        return eps
+    if prediction == "sample":
+        return x0
+    return eps - x0 if prediction == "flow" else alpha * eps - sigma * x0
+
+
+def zero_terminal(alpha_bar: Tensor) -> Tensor:
+    """alpha_bar with its square root shifted and scaled: the last is 0, the first stays.
+
+    Source: Lin et al. 2023 (arXiv:2305.08891), algorithm 1.
+    """
+    alpha = alpha_bar.sqrt()
+    return ((alpha - alpha[-1]) * (alpha[0] / (alpha[0] - alpha[-1]))) ** 2
+
+
+def _ratio(alpha_bar: Tensor) -> Tensor:
+    """sigma / alpha."""
+    return ((1 - alpha_bar) / alpha_bar).sqrt()
+
+
+def _like(values: Tensor, x: Tensor) -> Tensor:
+    """[b] -> [b, 1, 1 ...] in the dtype and on the device of x [b, ...]."""
+    return values.to(x.device, x.dtype).view(-1, *[1] * (x.ndim - 1))

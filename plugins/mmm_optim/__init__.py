@@ -1,0 +1,1 @@
+"""Optimisers of torch as node types: optim.adamw, optim.adam, optim.sgd."""

@@ -1,0 +1,104 @@
+"""Sizes of a text encoder (the defaults are CLIP ViT-L/14's) and settings of tokenizers."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from mmm_graph.config import Config
+
+
+class TextEncoderConfig(Config):
+    """A transformer over token ids.
+
+    Attributes:
+        vocab_size, max_length: rows of the token and position embeddings.
+        width, depth, num_heads, hidden: of the transformer; hidden is the width inside the MLPs.
+        activation: "quick_gelu" for OpenAI's weights, "gelu" for LAION's.
+        causal: a token sees itself and those before it.
+        pool: which token is `pooled`: the first `eos_id`, the largest id, or the mean over the mask.
+        eos_id: id that ends a text, for pool "eos".
+        projection: a linear layer without bias on `pooled`.
+        pooled_dim: width of `pooled`; without projection it is `width`, and may be left out.
+        eps: of the layer norms.
+    """
+
+    vocab_size: int = 49408
+    max_length: int = 77
+    width: int = 768
+    depth: int = 12
+    num_heads: int = 12
+    hidden: int = 3072
+    activation: Literal["gelu", "gelu_tanh", "quick_gelu"] = "quick_gelu"
+    causal: bool = True
+    pool: Literal["eos", "argmax", "mean"] = "eos"
+    eos_id: int | None = 49407
+    projection: bool = False
+    pooled_dim: int = Field(default=0, validate_default=False)
+    eps: float = 1e-5
+
+    @model_validator(mode="before")
+    @classmethod
+    def _derive(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return {"pooled_dim": values.get("width", cls.model_fields["width"].default), **values}
+
+    @model_validator(mode="after")
+    def _check(self) -> TextEncoderConfig:
+        if self.width % self.num_heads:
+            raise ValueError(f"width {self.width} does not divide into {self.num_heads} heads")
+        if self.pool == "eos" and self.eos_id is None:
+            raise ValueError("pool: eos needs eos_id")
+        if self.pooled_dim != self.width and not self.projection:
+            raise ValueError(f"pooled_dim is {self.pooled_dim} and width {self.width}, which needs `projection: true`")
+        return self
+
+
+class EncodeConfig(Config):
+    """What a call of a text encoder may choose.
+
+    Attributes:
+        layer: which hidden state is returned: 0 the embedding, 1 after the first block; -1 (default) the last.
+        norm: apply the final norm to it, and pool from it; false: the raw state, pooled still from the last.
+    """
+
+    layer: int = -1
+    norm: bool = True
+
+
+class TokenizerConfig(Config):
+    """Settings of a tokenizer file.
+
+    Attributes:
+        max_length: most tokens of a text, special ones included; default: what the file says, or no limit.
+        pad: to "max_length", or to the "longest" of the batch; default: what the file says, or longest.
+        pad_token: text of the padding token; default: what the file says.
+        truncate: cut texts that are too long; false: they are an error.
+    """
+
+    max_length: int | None = Field(default=None, ge=1)
+    pad: Literal["max_length", "longest"] | None = None
+    pad_token: str | None = None
+    truncate: bool = False
+
+
+class LabelConfig(Config):
+    """Classes and the words they are recognised by.
+
+    Attributes:
+        classes: for each class, by id, its words: `[[zero, "0"], [one, "1"]]`.
+        empty: the empty text is one class more, with the last id ("no class", for guidance); false: it is an error.
+    """
+
+    classes: tuple[tuple[str, ...], ...] = Field(min_length=1)
+    empty: bool = True
+
+    @model_validator(mode="after")
+    def _check(self) -> LabelConfig:
+        words = [word.lower() for names in self.classes for word in names]
+        twice = sorted({word for word in words if words.count(word) > 1})
+        if twice:
+            raise ValueError(f"these words stand for more than one class: {', '.join(twice)}")
+        return self

@@ -1,0 +1,68 @@
+"""The node types tokenizer.hf, tokenizer.label and encoder.text."""
+
+from __future__ import annotations
+
+from mmm_graph.registry import ModelType, method, model_type
+from mmm_text.config import EncodeConfig, LabelConfig, TextEncoderConfig, TokenizerConfig
+from mmm_text.parts import encoder_parts, encoder_path
+
+HF = model_type(
+    "tokenizer.hf",
+    TokenizerConfig,
+    "mmm_text.tokenizer:HfTokenizer",
+    methods={
+        "encode": method(
+            text="Text[b]",
+            returns={"ids": "Ids[b,t]", "mask": "Mask[b,t]"},
+            doc="Texts to ids, padded on the right; a text that is too long is an error unless truncate: true.",
+        ),
+        "decode": method(
+            ids="Ids[b,t]",
+            mask="Mask[b,t]?",
+            returns={"text": "Text[b]"},
+            doc="Ids to texts, without special tokens.",
+        ),
+    },
+    weights=False,
+    doc="A tokenizer.json of the tokenizers library; `weights:` names the file or its folder.",
+)
+
+LABEL = model_type(
+    "tokenizer.label",
+    LabelConfig,
+    "mmm_text.label:LabelTokenizer",
+    methods={
+        "encode": method(
+            text="Text[b]",
+            returns={"label": "Ids[b]"},
+            doc="The class whose word stands in the text; the empty text is the class after the last.",
+        )
+    },
+    weights=False,
+    doc="Class ids for prompts that name a class, for denoisers with num_classes.",
+)
+
+TEXT = model_type(
+    "encoder.text",
+    TextEncoderConfig,
+    "mmm_text.model:TextEncoder",
+    methods={
+        "forward": method(
+            ids="Ids[b,t]",
+            mask="Mask[b,t]?",
+            config=EncodeConfig,
+            returns={"embeds": "Embeds[b,t,$width]", "pooled": "Embeds[b,$pooled_dim]"},
+            path=encoder_path,
+            doc="Hidden states of the tokens, and one vector of the text.",
+        )
+    },
+    parts=encoder_parts,
+    state={"h": "Embeds[b,t,$width]"},
+    doc="A transformer over token ids; with the defaults, CLIP ViT-L/14's text encoder.",
+    source="Radford et al. 2021 (arXiv:2103.00020)",
+)
+
+
+def text_nodes() -> list[ModelType]:
+    """tokenizer.hf, tokenizer.label, encoder.text."""
+    return [HF, LABEL, TEXT]

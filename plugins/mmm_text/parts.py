@@ -1,0 +1,43 @@
+"""The parts of the text encoder, without torch."""
+
+from __future__ import annotations
+
+from mmm_graph.nn import cost
+from mmm_graph.nn.cost import Cost
+from mmm_graph.registry import Part
+from mmm_text.config import EncodeConfig, TextEncoderConfig
+
+
+def encoder_parts(config: TextEncoderConfig) -> tuple[Part, ...]:
+    """Embedding, blocks, final norm, the two outputs; counted at `max_length` tokens."""
+    width, tokens = config.width, config.max_length
+    embed = cost.table(config.vocab_size, width) + cost.table(tokens, width)
+    block = cost.norm(width) * 2 + cost.attention(width, tokens) + cost.mlp(width, config.hidden, tokens)
+    pool = cost.linear(width, config.pooled_dim, bias=False) * config.projection
+    return (
+        part("embed", ("ids",), ("h",), embed),
+        *(part(f"block{i}", ("h", "mask"), ("h",), block) for i in range(config.depth)),
+        part("norm", ("h",), ("h",), cost.norm(width)),
+        part("tap", ("h",), ("embeds",), Cost()),
+        part("pool", ("h", "ids", "mask"), ("pooled",), pool),
+    )
+
+
+def encoder_path(config: TextEncoderConfig, call: EncodeConfig) -> tuple[str, ...]:
+    """Parts a call runs, in order; `tap` stands where the wanted hidden state is.
+
+    Raises:
+        ValueError: there is no such layer.
+    """
+    layer = call.layer if call.layer >= 0 else config.depth + 1 + call.layer
+    if not 0 <= layer <= config.depth:
+        raise ValueError(f"layer {call.layer} is not one of the {config.depth + 1} hidden states of this text encoder")
+    blocks = [f"block{i}" for i in range(config.depth)]
+    if call.norm:
+        return ("embed", *blocks[:layer], "norm", "tap", "pool")
+    return ("embed", *blocks[:layer], "tap", *blocks[layer:], "norm", "pool")
+
+
+def part(name: str, reads: tuple[str, ...], writes: tuple[str, ...], total: Cost) -> Part:
+    """A row of the table."""
+    return Part(name, reads, writes, total.params, total.flops)

@@ -1,0 +1,1 @@
+"""U-Net denoisers: pixels or latents, with or without a condition."""

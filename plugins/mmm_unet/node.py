@@ -1,0 +1,41 @@
+"""The node type denoiser.unet."""
+
+from __future__ import annotations
+
+from mmm_graph.registry import Facts, ModelType, cond, method, model_type
+from mmm_unet.config import UNetConfig
+from mmm_unet.parts import unet_parts, unet_path
+
+CONDITION = cond(optional=True, embeds="Embeds[b,t,$cond_dim]?", mask="Mask[b,t]?", label="Ids[b]?")
+
+
+def predicted(config: UNetConfig, call: object, facts: Facts) -> Facts:
+    """What the prediction means."""
+    return {"pred.prediction": config.prediction}
+
+
+UNET = model_type(
+    "denoiser.unet",
+    UNetConfig,
+    "mmm_unet.model:UNet",
+    methods={
+        "predict": method(
+            x="Latents[b,$in_channels,h,w]",
+            t="Scalar[b]",
+            ports={"cond": CONDITION},
+            returns={"pred": "Latents[b,$out_channels,h,w]"},
+            path=unet_path,
+            facts=predicted,
+            doc="One evaluation at times t.",
+        )
+    },
+    parts=unet_parts,
+    state={"h": "Latents[b,c,h,w]", "temb": "Embeds[b,d]", "skip*": "Latents[b,c,h,w]"},
+    doc="Residual convolutions over several resolutions with skips; pixels or latents; with or without a condition.",
+    source="Ho et al. 2020 (arXiv:2006.11239); Rombach et al. 2021 (arXiv:2112.10752)",
+)
+
+
+def unet_nodes() -> list[ModelType]:
+    """denoiser.unet."""
+    return [UNET]

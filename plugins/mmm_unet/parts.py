@@ -1,0 +1,76 @@
+"""The parts table of the U-Net, without torch."""
+
+from __future__ import annotations
+
+from mmm_graph.nn import cost
+from mmm_graph.nn.cost import Cost
+from mmm_graph.registry import Part
+from mmm_unet.config import Level, UNetConfig
+from mmm_unet.layout import Row, layout
+
+COND_TOKENS = 77
+"""Length of the condition that the work of cross-attention is counted for."""
+
+
+def unet_parts(config: UNetConfig) -> tuple[Part, ...]:
+    """Embedding, the rows of the layout, head."""
+    return (embed_part(config), *(row_part(config, row) for row in layout(config)), head_part(config))
+
+
+def unet_path(config: UNetConfig, call: object) -> tuple[str, ...]:
+    """`predict` runs all parts."""
+    return ("embed", *(row.name for row in layout(config)), "head")
+
+
+def embed_part(config: UNetConfig) -> Part:
+    """Time, class and the first convolution."""
+    total = cost.time_embedding(config.channels[0], config.time_dim)
+    total += cost.table(config.num_classes or 0, config.time_dim)
+    total += cost.conv(config.in_channels, config.channels[0], pixels(config, 0))
+    return part("embed", ("x", "t", "cond.label"), ("h", "temb", "skip0"), total)
+
+
+def head_part(config: UNetConfig) -> Part:
+    """The last norm and convolution."""
+    width = config.channels[0]
+    return part("head", ("h",), ("pred",), cost.norm(width) + cost.conv(width, config.out_channels, pixels(config, 0)))
+
+
+def row_part(config: UNetConfig, row: Row) -> Part:
+    """One row of the layout."""
+    width, here = row.level.channels, pixels(config, row.depth)
+    writes = ("h", row.writes_skip) if row.writes_skip else ("h",)
+    if row.form == "down":
+        return part(row.name, ("h",), writes, cost.conv(width, width, pixels(config, row.depth + 1)))
+    if row.form == "up":
+        return part(row.name, ("h",), writes, cost.conv(width, width, pixels(config, row.depth - 1)))
+    total = cost.resnet(row.in_channels + row.skip_channels, width, here, config.time_dim)
+    if row.form == "middle":
+        total += cost.resnet(width, width, here, config.time_dim)
+    total += attention(config, row.level, here)
+    reads = ("h", row.reads_skip, "temb") if row.reads_skip else ("h", "temb")
+    if row.level.attention == "cross":
+        reads += ("cond.embeds", "cond.mask")
+    return part(row.name, reads, writes, total)
+
+
+def attention(config: UNetConfig, level: Level, tokens: int) -> Cost:
+    """What the level attends to."""
+    width, cond_dim = level.channels, config.cond_dim or 0
+    if level.attention == "none":
+        return Cost()
+    if level.attention == "self":
+        return cost.pixel_attention(width, tokens)
+    layer = cost.norm(width) * 3 + cost.attention(width, tokens, bias=False) + cost.gated_mlp(width, 4 * width, tokens)
+    layer += cost.cross_attention(width, tokens, cond_dim, COND_TOKENS, bias=False)
+    return cost.norm(width) + cost.linear(width, width, tokens) * 2 + layer * level.transformer_layers
+
+
+def pixels(config: UNetConfig, depth: int) -> int:
+    """Pixels of x after halving it `depth` times, odd sizes rounded up."""
+    return (-(-config.sample_size // 2**depth)) ** 2
+
+
+def part(name: str, reads: tuple[str, ...], writes: tuple[str, ...], total: Cost) -> Part:
+    """A row of the table."""
+    return Part(name, reads, writes, total.params, total.flops)

@@ -1,0 +1,12 @@
+"""Entry point of the plugin `unet`."""
+
+from __future__ import annotations
+
+from mmm_graph.registry import ModelType, hookimpl
+from mmm_unet.node import unet_nodes
+
+
+@hookimpl
+def mmm_register_nodes() -> list[ModelType]:
+    """The U-Net denoiser."""
+    return unet_nodes()

@@ -1,0 +1,188 @@
+"""Autoencoder between images [b,c,h,w] in [0,1] and latents [b,z,h/f,w/f], as a list of parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmm_graph.errors import RunError, problem
+from mmm_graph.nn.attention import PixelAttention
+from mmm_graph.nn.conv import Conv2d, Downsample, Upsample, channels_last
+from mmm_graph.nn.noise import Noise
+from mmm_graph.nn.norm import GroupNorm
+from mmm_graph.nn.parts import State, need, run_parts
+from mmm_graph.nn.resnet import Resnet
+from mmm_vae.config import EncodeConfig, NoiseConfig, VaeConfig
+from mmm_vae.parts import decoder_path, encoder_path
+
+EPS = 1e-6
+LOGVAR_RANGE = (-30.0, 20.0)
+
+
+class AutoencoderKL(nn.Module):
+    """Encoder to a diagonal Gaussian, and decoder.
+
+    Source: Rombach et al. 2021 (arXiv:2112.10752), appendix G.
+    """
+
+    def __init__(self, config: VaeConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.parts = nn.ModuleDict({"enc_in": EncoderIn(config)})
+        self.parts.update({f"enc{i}": EncoderLevel(config, i) for i in range(len(config.channels))})
+        self.parts.update({"enc_mid": Middle(config), "enc_out": EncoderOut(config)})
+        self.parts.update({"dec_in": DecoderIn(config), "dec_mid": Middle(config)})
+        levels = reversed(range(len(config.channels)))
+        self.parts.update({f"dec{k}": DecoderLevel(config, level) for k, level in enumerate(levels)})
+        self.parts["dec_out"] = DecoderOut(config)
+
+    def posterior(self, image: Tensor) -> dict[str, Tensor]:
+        """Mean and log variance of z, before scaling and shifting, each [b,z,h/f,w/f]."""
+        state = run_parts(self.parts, encoder_path(self.config), {"image": image})
+        return {key: need(state, key, "the autoencoder") for key in ("mean", "logvar")}
+
+    def encode(self, image: Tensor, config: EncodeConfig, noise: Noise) -> dict[str, Tensor]:
+        """Latents of images (the mode of the posterior, or a sample drawn from `noise`), and the posterior."""
+        posterior = self.posterior(image)
+        z = posterior["mean"]
+        if config.sample:
+            normal = noise.normal(z.shape[1:], dtype=z.dtype, device=z.device)
+            z = torch.addcmul(z, (0.5 * posterior["logvar"]).exp(), normal)
+        return {"latents": (z - self.config.shift_factor) * self.config.scaling_factor, **posterior}
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Images of latents, in [0,1] up to what the decoder overshoots."""
+        state = run_parts(self.parts, decoder_path(self.config), {"latents": latents})
+        return need(state, "image", "the autoencoder")
+
+    def noise(self, like: Tensor | Sequence[object], config: NoiseConfig, noise: Noise) -> Tensor:
+        """Normal noise shaped as the latents of images of the wanted size, one for each element of `like`."""
+        factor = self.config.factor
+        if config.height % factor or config.width % factor:
+            raise RunError(
+                problem(
+                    "E705",
+                    f"{config.height} x {config.width} is not a multiple of the autoencoder's factor {factor}",
+                    hint=f"try {round_up(config.height, factor)} x {round_up(config.width, factor)}",
+                )
+            )
+        weight = next(self.parameters())
+        shape = (self.config.latent_channels, config.height // factor, config.width // factor)
+        return noise.normal(shape, dtype=weight.dtype, device=weight.device)
+
+
+class EncoderIn(nn.Module):
+    """image -> h."""
+
+    def __init__(self, config: VaeConfig) -> None:
+        super().__init__()
+        self.conv = Conv2d(config.image_channels, config.channels[0])
+
+    def forward(self, state: State) -> dict[str, Tensor]:
+        image = need(state, "image", "the autoencoder").to(self.conv.weight.dtype)
+        return {"h": channels_last(self.conv(image * 2 - 1))}
+
+
+class EncoderLevel(nn.Module):
+    """Residual blocks, then half the resolution except at the last level: h -> h."""
+
+    def __init__(self, config: VaeConfig, level: int) -> None:
+        super().__init__()
+        width, before = config.channels[level], config.channels[max(level - 1, 0)]
+        widths = [before] + [width] * (config.layers_per_block - 1)
+        self.resnets = nn.ModuleList(resnet(config, w, width) for w in widths)
+        self.down = Downsample(width, (0, 1)) if level < len(config.channels) - 1 else nn.Identity()
+
+    def forward(self, state: State) -> dict[str, Tensor]:
+        h = need(state, "h", "the encoder")
+        for block in self.resnets:
+            h = block(h)
+        return {"h": self.down(h)}
+
+
+class Middle(nn.Module):
+    """Residual block, attention between pixels, residual block: h -> h."""
+
+    def __init__(self, config: VaeConfig) -> None:
+        super().__init__()
+        width = config.channels[-1]
+        self.resnet1 = resnet(config, width, width)
+        self.attn = PixelAttention(width, 1, config.groups, EPS) if config.mid_attention else nn.Identity()
+        self.resnet2 = resnet(config, width, width)
+
+    def forward(self, state: State) -> dict[str, Tensor]:
+        return {"h": self.resnet2(self.attn(self.resnet1(need(state, "h", "the autoencoder"))))}
+
+
+class EncoderOut(nn.Module):
+    """h -> mean and logvar of z."""
+
+    def __init__(self, config: VaeConfig) -> None:
+        super().__init__()
+        moments = 2 * config.latent_channels
+        self.norm = GroupNorm(config.groups, config.channels[-1], EPS)
+        self.conv = Conv2d(config.channels[-1], moments)
+        self.quant = Conv2d(moments, moments, kernel=1) if config.quant_conv else nn.Identity()
+
+    def forward(self, state: State) -> dict[str, Tensor]:
+        h = F.silu(self.norm(need(state, "h", "the encoder")))
+        mean, logvar = self.quant(self.conv(h)).chunk(2, dim=1)
+        return {"mean": mean, "logvar": logvar.clamp(*LOGVAR_RANGE)}
+
+
+class DecoderIn(nn.Module):
+    """latents -> h."""
+
+    def __init__(self, config: VaeConfig) -> None:
+        super().__init__()
+        self.scale, self.shift = config.scaling_factor, config.shift_factor
+        latent = config.latent_channels
+        self.quant = Conv2d(latent, latent, kernel=1) if config.post_quant_conv else nn.Identity()
+        self.conv = Conv2d(latent, config.channels[-1])
+
+    def forward(self, state: State) -> dict[str, Tensor]:
+        latents = need(state, "latents", "the decoder").to(self.conv.weight.dtype)
+        return {"h": channels_last(self.conv(self.quant(latents / self.scale + self.shift)))}
+
+
+class DecoderLevel(nn.Module):
+    """Residual blocks, then twice the resolution except at the finest level: h -> h."""
+
+    def __init__(self, config: VaeConfig, level: int) -> None:
+        super().__init__()
+        width, before = config.channels[level], config.channels[min(level + 1, len(config.channels) - 1)]
+        widths = [before] + [width] * config.layers_per_block
+        self.resnets = nn.ModuleList(resnet(config, w, width) for w in widths)
+        self.up = Upsample(width) if level > 0 else nn.Identity()
+
+    def forward(self, state: State) -> dict[str, Tensor]:
+        h = need(state, "h", "the decoder")
+        for block in self.resnets:
+            h = block(h)
+        return {"h": self.up(h)}
+
+
+class DecoderOut(nn.Module):
+    """h -> image in [0,1]."""
+
+    def __init__(self, config: VaeConfig) -> None:
+        super().__init__()
+        self.norm = GroupNorm(config.groups, config.channels[0], EPS)
+        self.conv = Conv2d(config.channels[0], config.image_channels)
+
+    def forward(self, state: State) -> dict[str, Tensor]:
+        image = self.conv(F.silu(self.norm(need(state, "h", "the decoder"))))
+        return {"image": image * 0.5 + 0.5}
+
+
+def resnet(config: VaeConfig, in_channels: int, out_channels: int) -> Resnet:
+    """A residual block without time."""
+    return Resnet(in_channels, out_channels, num_groups=config.groups, eps=EPS)
+
+
+def round_up(size: int, factor: int) -> int:
+    """The next multiple of `factor`."""
+    return -(-size // factor) * factor

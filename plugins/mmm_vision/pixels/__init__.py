@@ -1,0 +1,1 @@
+"""The codec without weights: diffusion on the pixels themselves."""

@@ -1,0 +1,20 @@
+"""Entry point of the plugin `vision`."""
+
+from __future__ import annotations
+
+from mmm_graph.registry import NodeType, Saver, hookimpl
+from mmm_vision.image.node import image_nodes
+from mmm_vision.pixels.node import pixel_nodes
+from mmm_vision.savers.node import image_savers
+
+
+@hookimpl
+def mmm_register_nodes() -> list[NodeType]:
+    """Image operations and the pixel codec."""
+    return [*image_nodes(), *pixel_nodes()]
+
+
+@hookimpl
+def mmm_register_savers() -> list[Saver]:
+    """png and jpg."""
+    return image_savers()

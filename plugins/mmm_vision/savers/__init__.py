@@ -1,0 +1,1 @@
+"""Images to files that carry their origin."""

@@ -1,0 +1,24 @@
+import pytest
+import torch
+from torch import nn
+
+from mmm_graph.nn.norm import GroupNorm, modulate
+
+
+def test_group_norm_is_torch_s():
+    ours, theirs = GroupNorm(2, 6, 1e-6), nn.GroupNorm(2, 6, 1e-6)
+    nn.init.normal_(ours.weight)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(2, 6, 3, 5)
+    assert torch.equal(ours(x), theirs(x))
+
+
+def test_groups_must_divide_the_channels():
+    with pytest.raises(ValueError, match="6 channels do not divide into 4 groups"):
+        GroupNorm(4, 6)
+
+
+def test_modulate_scales_around_one_and_shifts():
+    x, shift, scale = torch.randn(2, 3, 4), torch.randn(2, 4), torch.randn(2, 4)
+    assert torch.allclose(modulate(x, shift, scale), x * (1 + scale[:, None]) + shift[:, None], atol=1e-6)
+    assert torch.equal(modulate(x, torch.zeros(2, 4), torch.zeros(2, 4)), x)

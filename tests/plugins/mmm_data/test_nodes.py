@@ -1,0 +1,27 @@
+"""Every node type of mmm_data keeps what it declares."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from mmm_data.plugin import mmm_register_nodes
+from mmm_graph.testing import check_node
+
+pytest.importorskip("sklearn")
+
+LABEL = torch.arange(2)
+SETUPS: dict[str, dict[str, Any]] = {
+    "data.digits": {"config": {"split": "test", "size": 12, "repeat": 2, "shift": 0.3}},
+    "data.digit_prompts": {"config": {"per_class": 2}},
+    "metric.digit_accuracy": {"values": {"label": LABEL}},
+    "metric.nearest_neighbour": {"config": {"size": 16, "shift": 0}},
+    "metric.psnr": {},
+}
+
+
+@pytest.mark.parametrize("node", mmm_register_nodes(), ids=lambda node: node.kind)
+def test_node_keeps_what_it_declares(node: Any) -> None:
+    check_node(node, **SETUPS[node.kind])

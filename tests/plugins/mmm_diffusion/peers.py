@@ -1,0 +1,101 @@
+"""Drives a diffusers scheduler and one of our samplers over the same toy denoiser and the same noise."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from mmm_diffusion import ops
+from mmm_diffusion.config import InitConfig
+
+SHAPE = (2, 3, 4, 4)
+
+
+class Wide:
+    """A module in which float32 means float64."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module = module
+        self.float32 = module.float64
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+
+def peer(name: str, monkeypatch, *, wide: bool = True, **config):
+    """A diffusers scheduler; wide: its module builds its tables and casts samples in float64.
+
+    The peers make their tables (and Euler, Heun, DPM-Solver their steps) in float32 whatever the sample's
+    dtype; over 1000 steps 1 - alpha_bar_t / alpha_bar_(t-1) then loses four digits. So what float32 means is
+    replaced inside the peer's module, instead of loosening the tolerance.
+    """
+    import diffusers
+
+    cls = getattr(diffusers, name)
+    module = importlib.import_module(cls.__module__)
+    if wide:
+        monkeypatch.setattr(module, "torch", Wide(module.torch))
+        monkeypatch.setattr(module, "np", Wide(module.np))
+    return cls(**config)
+
+
+def toy(x: torch.Tensor, t: float) -> torch.Tensor:
+    """A denoiser without weights: nonlinear, and different at each time."""
+    return torch.tanh(x * 0.7 + 0.1 * math.sin(float(t))) * 0.9
+
+
+def draws(count: int, dtype: torch.dtype, seed: int = 0) -> list[torch.Tensor]:
+    """Start noise and the noise of each step."""
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(SHAPE, generator=generator, dtype=torch.float64).to(dtype) for _ in range(count + 1)]
+
+
+class Given:
+    """Stands for nn.noise.Noise: hands out the given tensors, the i-th to evaluation i."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.tensor = tensor
+
+    def normal(self, shape, **_):
+        assert tuple(shape) == SHAPE[1:]
+        return self.tensor
+
+
+def run_ours(sampler, times, x, noises, scale="none", model=toy):
+    """Result and the times that the denoiser was asked about."""
+    values = ops.init(x, times, sampler, InitConfig(scale=scale))
+    asked = []
+    for i in range(values["evaluations"]):
+        asked.append(float(values["t"][0]))
+        pred = model(values["x"], values["t"][0])
+        pred, variance = pred.chunk(2, 1) if pred.shape[1] > SHAPE[1] else (pred, None)
+        values = ops.step(values["state"], pred, times, i, sampler, Given(noises[i]), variance)
+    return values["latents"], asked
+
+
+def run_peer(scheduler, x, noises, monkeypatch, model=toy, **step):
+    """Result and the times that the denoiser was asked about."""
+    module = importlib.import_module(type(scheduler).__module__)
+    queue = iter(noises)
+    if hasattr(module, "randn_tensor"):
+        monkeypatch.setattr(module, "randn_tensor", lambda *_, **__: next(queue))
+    asked = []
+    for t in scheduler.timesteps:
+        asked.append(float(t))
+        seen = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
+        x = scheduler.step(model(seen, t), t, x, **step).prev_sample
+    return x, asked
+
+
+def assert_close(ours: torch.Tensor, theirs: torch.Tensor) -> float:
+    """1e-10 in float64, 1e-5 in float32, relative to max(1, max|x|)."""
+    tolerance = 1e-10 if ours.dtype == torch.float64 else 1e-5
+    size = max(1.0, float(theirs.abs().max()))
+    error = float((ours - theirs).abs().max()) / size
+    assert ours.dtype == theirs.dtype
+    assert error <= tolerance, f"{error:.2e} > {tolerance:.0e}"
+    return error

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+
+from mmm_diffusion import config as c
+from mmm_diffusion import facts
+from mmm_graph.config import Empty
+
+
+def test_times_know_count_prediction_and_signal():
+    found = facts.times(
+        c.CosineConfig(prediction="v", threshold=0.99), c.TimesConfig(steps=9, strength=0.5), {}
+    )
+    assert found["times.count"] == 4 and found["times.prediction"] == "v"
+    assert found["times.signal"] is True and found["times.pointwise"] is False
+    dark = c.CosineConfig(prediction="v", zero_terminal_snr=True)
+    assert facts.times(dark, c.TimesConfig(steps=9), {})["times.signal"] is False
+    assert facts.times(dark, c.TimesConfig(steps=9, spacing="leading"), {})["times.signal"] is True
+    assert facts.times(dark, c.TimesConfig(timesteps=(999.0, 3.0)), {})["times.signal"] is False
+    assert facts.times(dark, c.TimesConfig(sigmas=(50.0, 3.0)), {})["times.signal"] is True
+
+
+def test_evaluations_follow_the_sampler():
+    have = {"times.count": 7, "times.prediction": "flow"}
+    assert facts.init(c.InitConfig(), {"sampler": c.HeunConfig()}, have) == {"evaluations.count": 13}
+    assert facts.init(c.InitConfig(), {"sampler": c.EulerConfig()}, have) == {"evaluations.count": 7}
+    assert facts.init(c.InitConfig(), {"sampler": c.EulerConfig()}, {}) == {}
+    with pytest.raises(ValueError, match="a flow has none"):
+        facts.init(c.InitConfig(), {"sampler": c.DDPMConfig(variance="fixed_large")}, have)
+    with pytest.raises(ValueError, match="without signal"):
+        facts.init(c.InitConfig(), {"sampler": c.HeunConfig()}, {**have, "times.signal": False})
+
+
+def test_what_the_denoiser_predicts_must_be_what_the_times_are_for():
+    assert facts.step(Empty(), {}, {"pred.prediction": "v", "times.prediction": "v"}) == {}
+    assert facts.step(Empty(), {}, {"times.prediction": "v"}) == {}
+    with pytest.raises(ValueError, match="predicts epsilon, the scheduler's times are for v"):
+        facts.step(Empty(), {}, {"pred.prediction": "epsilon", "times.prediction": "v"})
+
+
+def test_branches_pass_their_prediction_on():
+    guide = c.CFGConfig()
+    assert facts.combine(guide, Empty(), {"branches.prediction": "v"}) == {"pred.prediction": "v"}
+    assert facts.combine(guide, Empty(), {}) == {}
+    with pytest.raises(ValueError, match="different things: v, epsilon"):
+        facts.combine(guide, Empty(), {"branches.prediction": ("v", "epsilon")})
+
+
+def test_training_targets_say_what_they_are():
+    assert facts.noised(c.FlowConfig(), Empty(), {}) == {"target.prediction": "flow"}

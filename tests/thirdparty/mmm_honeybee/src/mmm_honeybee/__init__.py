@@ -1,0 +1,1 @@
+"""An adaptor, a sampler and a loss for mmm_graph."""

@@ -1,0 +1,200 @@
+"""A regression graph for the trainer: a body with parts, an ungated head, noise, and data that is known exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmm_graph.config import Config
+from mmm_graph.nn.noise import Noise
+from mmm_graph.registry import Part, Registry, data_type, method, model_type, op_type, registry_of
+from mmm_graph.spec import GraphSpec, load_spec
+from mmm_optim.plugin import mmm_register_nodes
+
+
+class BodyConfig(Config):
+    width: int = 8
+    blocks: int = 2
+
+
+class Linear(nn.Module):
+    def __init__(self, key_in: str, key_out: str, fan_in: int, fan_out: int) -> None:
+        super().__init__()
+        self.linear, self.keys = nn.Linear(fan_in, fan_out), (key_in, key_out)
+
+    def forward(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {self.keys[1]: torch.tanh(self.linear(state[self.keys[0]]))}
+
+
+class Body(nn.Module):
+    """b 3 -> b width, in parts; `short` leaves the blocks out."""
+
+    def __init__(self, config: BodyConfig) -> None:
+        super().__init__()
+        parts: dict[str, nn.Module] = {"stem": Linear("x", "h", 3, config.width)}
+        parts |= {f"block{i}": Linear("h", "h", config.width, config.width) for i in range(config.blocks)}
+        parts["last"] = Linear("h", "features", config.width, config.width)
+        self.parts = nn.ModuleDict(parts)
+
+
+def body_parts(config: BodyConfig) -> Sequence[Part]:
+    blocks = [Part(f"block{i}", ("h",), ("h",)) for i in range(config.blocks)]
+    return [Part("stem", ("x",), ("h",)), *blocks, Part("last", ("h",), ("features",))]
+
+
+class HeadConfig(Config):
+    width: int = 8
+    dropout: float = 0.0
+
+
+class Head(nn.Module):
+    """b width -> b 1."""
+
+    def __init__(self, config: HeadConfig) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(config.width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.out = nn.Linear(config.width, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        pred: Tensor = self.out(self.dropout(self.norm(features)))
+        return pred
+
+
+def jitter(x: Tensor, noise: Noise) -> Tensor:
+    return x + 0.1 * noise.normal(x.shape[1:]).to(x)
+
+
+def mse(pred: Tensor, target: Tensor) -> Tensor:
+    return (pred - target).square().mean()
+
+
+def size(pred: Tensor) -> Tensor:
+    return pred.abs().mean()
+
+
+def log_mean(pred: Tensor) -> Tensor:
+    return (-pred.abs().mean()).log()
+
+
+def cut(pred: Tensor) -> Tensor:
+    return pred.detach()
+
+
+class LineConfig(Config):
+    batch: int = 4
+    count: int = 10
+    path: str | None = None
+
+
+class Line:
+    """x is drawn once; y = sum of x."""
+
+    def __init__(self, config: LineConfig) -> None:
+        generator = torch.Generator().manual_seed(1)
+        self.x = torch.randn(config.count, 3, generator=generator)
+        if config.path is not None:
+            self.x += float(Path(config.path).read_text())
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {"x": self.x[index], "y": self.x[index].sum(0, keepdim=True), "name": f"row {index}"}
+
+
+def line_columns(config: LineConfig) -> Mapping[str, str]:
+    return {"x": "Embeds[b,3]", "y": "Embeds[b,1]", "name": "Text[b]"}
+
+
+_HERE = "tests.train.toys"
+_PRED = {"pred": "Embeds[b,1]"}
+
+REGISTRY: Registry = registry_of(
+    *mmm_register_nodes(),
+    model_type(
+        "encoder.body",
+        BodyConfig,
+        f"{_HERE}:Body",
+        methods={
+            "forward": method(
+                x="Embeds[b,3]",
+                returns={"features": "Embeds[b,$width]"},
+                path=lambda model, call: [p.name for p in body_parts(model)],
+            ),
+            "short": method(
+                x="Embeds[b,3]",
+                returns={"features": "Embeds[b,$width]"},
+                path=lambda model, call: ["stem", "last"],
+            ),
+        },
+        parts=body_parts,
+        state={"h": "Embeds[b,$width]"},
+    ),
+    model_type(
+        "projector.head",
+        HeadConfig,
+        f"{_HERE}:Head",
+        methods={"forward": method(features="Embeds[b,$width]", returns=_PRED)},
+    ),
+    op_type("toy.jitter", f"{_HERE}:jitter", x="Embeds[b,d]", returns={"x": "Embeds[b,d]"}, noise=True),
+    op_type("toy.cut", f"{_HERE}:cut", pred="Embeds[b,d]", returns={"pred": "Embeds[b,d]"}),
+    op_type(
+        "loss.mse", f"{_HERE}:mse", pred="Embeds[b,d]", target="Embeds[b,d]", returns={"value": "Scalar"}
+    ),
+    op_type("loss.size", f"{_HERE}:size", pred="Embeds[b,d]", returns={"value": "Scalar"}),
+    op_type("loss.log", f"{_HERE}:log_mean", pred="Embeds[b,d]", returns={"value": "Scalar"}),
+    op_type(
+        "loss.pairs",
+        f"{_HERE}:size",
+        pred="Embeds[b,d]",
+        returns={"value": "Scalar"},
+        accumulation="feature_cache",
+    ),
+    data_type("data.line", LineConfig, f"{_HERE}:Line", columns=line_columns),
+)
+
+GRAPH = """\
+mmm: 1
+name: toy
+params: {lr: {type: float, default: 0.01}}
+inputs: {x: "Embeds[b,3]"}
+models:
+  body: {kind: encoder.body, init: default}
+  head: {kind: projector.head, init: default}
+nodes:
+  f: {call: body, in: {x: $in.x}}
+  p: {call: head, in: {features: f}}
+outputs: {pred: p}
+eval:
+  fit:
+    data: {op: data.line, config: {batch: 4}}
+    nodes:
+      f:   {call: body, in: {x: $data.x}}
+      p:   {call: head, in: {features: f}}
+      mse: {op: loss.mse, in: {pred: p, target: $data.y}}
+    metrics: {mse: mse}
+train:
+  stages:
+    fit:
+      data: {op: data.line, config: {batch: 4}}
+      nodes:
+        x:    {op: toy.jitter, in: {x: $data.x}}
+        f:    {call: body, in: {x: x}}
+        p:    {call: head, in: {features: f}}
+        mse:  {op: loss.mse, in: {pred: p, target: $data.y}}
+        size: {op: loss.size, in: {pred: p}}
+      loss:  {mse: mse, size: {from: size, weight: 0.01}}
+      train: {body: full, head: full}
+      optim: {op: optim.adamw, config: {lr: $params.lr}, schedule: cosine, warmup: 2, clip: 1.0}
+      ema:   0.9
+      steps: 6
+"""
+
+
+def toy_spec(base: Path, *, sets: Mapping[str, str] | None = None, text: str = GRAPH) -> GraphSpec:
+    return load_spec(text, sets=dict(sets or {}), base=base)
