@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmm_graph.errors import InputError, did_you_mean, problem
 from mmm_graph.graph.graph import Graph, Input
-from mmm_graph.runtime.engine import Request
+from mmm_graph.runtime.events import Request
 
 
 def make_request(

@@ -12,7 +12,7 @@ from torch import Tensor
 from mmm_graph.api.origin import KEY, Origin
 from mmm_graph.graph.graph import Graph, Output
 from mmm_graph.registry import Registry, resolve
-from mmm_graph.runtime.engine import Result
+from mmm_graph.runtime.events import Result
 
 
 @dataclass(frozen=True)

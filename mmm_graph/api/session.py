@@ -16,10 +16,15 @@ from mmm_graph.errors import InputError, MmmError, Problem, did_you_mean, proble
 from mmm_graph.graph.compile import compile_graph
 from mmm_graph.graph.graph import Graph, ModelNode
 from mmm_graph.plan.place import Plan, make_plan
-from mmm_graph.registry import Registry, load_registry
+from mmm_graph.plan.flow import Flow
+from mmm_graph.plan.select import select
+from mmm_graph.graph.sections import compile_all
+from mmm_graph.registry import Notifier, Registry, load_registry
 from mmm_graph.runtime.build import Built, build_models
-from mmm_graph.runtime.engine import Engine, Request, Result
-from mmm_graph.runtime.events import Event
+from mmm_graph.runtime.engine import Engine
+from mmm_graph.runtime.events import Event, Request, Result
+from mmm_graph.runtime.job import wanted_refs
+from mmm_graph.runtime.names import find_value
 from mmm_graph.spec import GraphSpec, dump_spec, load_spec
 
 Observer = Callable[[Event], None]
@@ -43,16 +48,36 @@ class Session:
         device: str = "cpu",
         weights: Path | None = None,
         base: Path | None = None,
+        name: str | None = None,
         cancel: Callable[[], bool] | None = None,
+        warn: Callable[[Problem], None] | None = None,
     ) -> None:
-        self.source = source
+        """Read a file.
+
+        Args:
+            source: a path, or the text of a file.
+            params: values of params and inputs; sets: texts as on the command line; params_file: a YAML or JSON file.
+            registry: default: all installed plugins.
+            device: "cpu", "cuda", "cuda:1" ...
+            weights: folder whose <model>.safetensors come before the file's own weights.
+            base: folder of `file:` weights; default: that of the file.
+            name: what the file is called in the origin of outputs.
+            cancel: asked before every node; True stops a run.
+            warn: told of plugins that fail while they observe.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        self.source, self.name = source, name or str(source)
         self.registry = registry or load_registry()
         self.device = torch.device(device)
         self.weights = weights
         self._sets, self._params, self._params_file = dict(sets or {}), dict(params or {}), params_file
         self._base, self._cancel = base, cancel
         self._built: dict[str, Built] = {}
+        self._expected: Mapping[str, str] = {}
         self._engine: Engine | None = None
+        self._notifier = Notifier(self.registry, warn or (lambda found: None))
         self.spec = self._load({})
         self._graph: Graph | None = None
 
@@ -72,32 +97,13 @@ class Session:
         """The folder that `file:` weights are relative to."""
         return self._base or self.spec.base
 
-    def section(self, name: str) -> Graph:
-        """A compiled section: "main", "train.STAGE" or "eval.NAME"."""
-        return self.graph if name == "main" else compile_graph(self.spec, self.registry, name)
-
-    def sections(self) -> list[str]:
-        """Every section of the file that has nodes."""
-        stages = self.spec.train.stages if self.spec.train else {}
-        main = ["main"] if self.spec.nodes or self.spec.outputs else []
-        return [*main, *(f"train.{s}" for s in stages), *(f"eval.{e}" for e in self.spec.eval)]
-
     def check(self) -> tuple[Problem, ...]:
         """Compile every section; returns the warnings.
 
         Raises:
             InputError: with the problems of all sections.
         """
-        problems: list[Problem] = []
-        warnings: tuple[Problem, ...] = ()
-        for name in self.sections():
-            try:
-                warnings += self.section(name).warnings
-            except InputError as error:
-                problems += [p for p in error.problems if p not in problems]
-        if problems:
-            raise InputError(problems)
-        return warnings
+        return tuple(w for graph in compile_all(self.spec, self.registry).values() for w in graph.warnings)
 
     def plan(self) -> Plan:
         """Who does what: on one device everything is on rank 0."""
@@ -154,17 +160,19 @@ class Session:
         A request that fails does not stop the others: its Result carries the error.
         """
         made: list[Request] = []
+        names: list[str] = []
         failed: dict[str, Result] = {}
         for index, item in enumerate(requests):
             given = dict(item)
             name = str(given.pop("id", index))
+            names.append(name)
             try:
                 graph, inputs = self._for({k: v for k, v in given.items() if k != "seed"})
                 made.append(make_request(graph, inputs, given.get("seed", 0), name))
             except MmmError as error:
                 failed[name] = Result({}, {}, {}, error)
-        found = self._run(made, outputs, None, on_event) if made else {}
-        return {**failed, **found}
+        found = self._run(made, outputs, None, on_event, isolate=True) if made else {}
+        return {name: failed.get(name) or found[name] for name in names}
 
     def stream(self, **given: Any) -> Iterator[Event]:
         """Run in a thread and yield its events as they come; the last one is `done` with the outputs as data."""
@@ -195,15 +203,19 @@ class Session:
         """
         if name not in self.graph.models:
             raise InputError(problem("E209", f"there is no model {name!r}", hint=did_you_mean(name, self.graph.models)))
-        self._build(self.graph.models, frozenset((name,)))
+        self._engine_for(self.graph.models, frozenset((name,)))
         return self._built[name].object
+
+    def expect(self, weights: Mapping[str, str]) -> None:
+        """Refuse weights whose hashes are not these."""
+        self._expected = weights
 
     def origin(self, given: Mapping[str, Any], seed: int | Sequence[int], outputs: Sequence[str] | None) -> Origin:
         """What a saved output of a run with these inputs carries."""
         values = {k: v for k, v in {**self.spec.values, **self.spec.given, **given}.items() if self._public(k)}
         run = {"values": values, "seed": seed, "outputs": outputs}
         hashes = {k: b.fingerprint for k, b in sorted(self._built.items()) if b.fingerprint}
-        return make_origin(dump_spec(self.spec), str(self.source), run, hashes, self.registry.digest())
+        return make_origin(dump_spec(self.spec), self.name, run, hashes, self.registry.digest())
 
     def _public(self, name: str) -> bool:
         return name not in self.spec.params or self.spec.params[name].type != "secret"
@@ -221,15 +233,24 @@ class Session:
             return self.graph, inputs
         return compile_graph(self._load(params), self.registry), inputs
 
-    def _build(self, models: Mapping[str, ModelNode], needed: frozenset[str] | None) -> None:
-        stale = [k for k, node in models.items() if k in self._built and self._built[k].node != node]
-        for name in stale:
+    def _engine_for(self, models: Mapping[str, ModelNode], needed: frozenset[str]) -> Engine:
+        """An engine that has the models of these graphs; models whose config is the same are kept."""
+        for name in [k for k, built in self._built.items() if k in models and built.node != models[k]]:
             del self._built[name]
-        todo = {k: v for k, v in models.items() if k not in self._built}
-        new = build_models(
-            todo, self.registry, base=self.base, device=self.device, overlay=self.weights, needed=needed
-        )
-        self._built.update(new)
+        todo = needed - self._built.keys()
+        if todo:
+            options = {"base": self.base, "device": self.device, "overlay": self.weights}
+            self._built.update(build_models(models, self.registry, needed=todo, **options))
+            self._check_hashes(todo)
+        if self._engine is None:
+            self._engine = Engine(self.registry, self._built, device=self.device)
+        return self._engine
+
+    def _check_hashes(self, names: frozenset[str]) -> None:
+        for name in sorted(names & self._expected.keys()):
+            if self._built[name].fingerprint != self._expected[name]:
+                message = f"{name}: the weights are not those that made the picture"
+                raise InputError(problem("E605", message, self._built[name].node.place, "put the old file back"))
 
     def _run(
         self,
@@ -237,5 +258,57 @@ class Session:
         outputs: Sequence[str] | None,
         supply: Mapping[str, Any] | None,
         on_event: Observer | None,
+        isolate: bool = False,
     ) -> dict[str, Result]:
-        raise NotImplementedError
+        models: dict[str, ModelNode] = {}
+        needed: set[str] = set()
+        for request in requests:
+            graph = request.graph or self.graph
+            models.update(graph.models)
+            needed |= _models_for(graph, outputs, supply or {}, watched=on_event is not None)
+        engine = self._engine_for(models, frozenset(needed))
+        return engine.run(
+            self.graph,
+            requests,
+            outputs=outputs,
+            supply=supply,
+            on_event=self._observed(on_event),
+            cancel=self._cancel,
+            isolate=isolate,
+        )
+
+    def _observed(self, on_event: Observer | None) -> Observer | None:
+        """The caller's observer and those of the plugins."""
+        if not any("mmm_run_event" in o.hooks for o in self.registry.observers):
+            return on_event
+        notify = self._notifier
+
+        def tell(event: Event) -> None:
+            if on_event is not None:
+                on_event(event)
+            notify("mmm_run_event", event)
+
+        return tell
+
+
+def load(path: str | Path, **options: Any) -> Session:
+    """Load a graph file.
+
+    Args:
+        path: the file.
+        options: those of Session: params, device, weights ...
+
+    Raises:
+        InputError: with every problem of the file.
+    """
+    session = Session(path, **options)
+    _ = session.graph
+    return session
+
+
+def _models_for(
+    graph: Graph, outputs: Sequence[str] | None, supply: Mapping[str, Any], *, watched: bool
+) -> frozenset[str]:
+    """Names of the models that these outputs may call."""
+    wanted = list(wanted_refs(graph, outputs).values())
+    return select(Flow(graph), wanted, [str(find_value(graph, k)) for k in supply], watched=watched).models

@@ -11,7 +11,7 @@ import click
 from mmm_graph.cli.app import App
 from mmm_graph.cli.options import GRAPH
 from mmm_graph.cli.show import write_text
-from mmm_graph.spec.files import load_tree
+from mmm_graph.spec import load_spec
 from mmm_graph.spec.schema import graph_schema
 
 
@@ -21,8 +21,8 @@ from mmm_graph.spec.schema import graph_schema
 @click.pass_obj
 def schema(app: App, file: Path, out: Path | None) -> None:
     """Write the JSON Schema of FILE and print the line that makes a YAML language server use it."""
-    tree = load_tree(file)
-    text = json.dumps(graph_schema(tree.value, app.registry()), indent=2) + "\n"
+    spec = load_spec(file)
+    text = json.dumps(graph_schema(spec, app.registry()), indent=2) + "\n"
     if str(out) == "-":
         click.echo(text, nl=False)
         return

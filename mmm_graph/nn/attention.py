@@ -25,7 +25,13 @@ class Attention(nn.Module):
     """
 
     def __init__(
-        self, dim: int, num_heads: int, head_dim: int | None = None, *, bias: bool = True, causal: bool = False
+        self,
+        dim: int,
+        num_heads: int,
+        head_dim: int | None = None,
+        *,
+        bias: bool = True,
+        causal: bool = False,
     ) -> None:
         super().__init__()
         inner = num_heads * (head_dim or head_width(dim, num_heads))
@@ -42,7 +48,8 @@ class Attention(nn.Module):
         """`mask` True = attend, broadcast to [b,n,l,l]; with it, causality is the caller's to put in the mask."""
         q, k, v = (split_heads(project(x), self.num_heads) for project in (self.q, self.k, self.v))
         causal = self.causal and mask is None
-        return self.out(merge_heads(self.exchange.attention(self.layer, q, k, v, mask, causal)))
+        y: Tensor = self.out(merge_heads(self.exchange.attention(self.layer, q, k, v, mask, causal)))
+        return y
 
 
 class CrossAttention(nn.Module):
@@ -65,7 +72,8 @@ class CrossAttention(nn.Module):
         q = split_heads(self.q(x), self.num_heads)
         k, v = (split_heads(project(cond), self.num_heads) for project in (self.k, self.v))
         keys = None if mask is None else mask[:, None, None]  # b 1 1 t
-        return self.out(merge_heads(F.scaled_dot_product_attention(q, k, v, attn_mask=keys)))
+        y: Tensor = self.out(merge_heads(F.scaled_dot_product_attention(q, k, v, attn_mask=keys)))
+        return y
 
 
 class PixelAttention(nn.Module):
@@ -78,13 +86,13 @@ class PixelAttention(nn.Module):
         zero(self.attn.out)
 
     def forward(self, x: Tensor) -> Tensor:
-        tokens = self.attn(self.norm(x).flatten(2).transpose(1, 2))  # b l c
+        tokens: Tensor = self.attn(self.norm(x).flatten(2).transpose(1, 2))  # b l c
         return x + tokens.transpose(1, 2).view_as(x)
 
 
 def split_heads(x: Tensor, num_heads: int) -> Tensor:
     """b l (n k) -> b n l k, a view."""
-    return x.unflatten(-1, (num_heads, -1)).transpose(1, 2)
+    return x.view(*x.shape[:2], num_heads, x.shape[2] // num_heads).transpose(1, 2)
 
 
 def merge_heads(x: Tensor) -> Tensor:

@@ -61,7 +61,8 @@ class Downsample(nn.Module):
         self.conv = Conv2d(channels, channels, stride=2, padding=padding)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x)
+        y: Tensor = self.conv(x)
+        return y
 
 
 class Upsample(nn.Module):
@@ -72,7 +73,8 @@ class Upsample(nn.Module):
         self.conv = Conv2d(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        y: Tensor = self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        return y
 
 
 def channels_last(x: Tensor) -> Tensor:

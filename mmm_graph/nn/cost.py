@@ -15,6 +15,11 @@ class Cost:
     def __add__(self, other: Cost) -> Cost:
         return Cost(self.params + other.params, self.flops + other.flops)
 
+    @property
+    def both(self) -> tuple[int, float]:
+        """The last two fields of a `Part`."""
+        return self.params, self.flops
+
     def __mul__(self, times: int) -> Cost:
         """So many layers of this cost."""
         return Cost(self.params * times, self.flops * times)
@@ -49,7 +54,12 @@ def attention(dim: int, tokens: int, *, bias: bool = True) -> Cost:
 def cross_attention(dim: int, tokens: int, cond_dim: int, cond_tokens: int, *, bias: bool = True) -> Cost:
     """nn.attention.CrossAttention."""
     keys = linear(cond_dim, dim, cond_tokens, bias=bias) * 2
-    return linear(dim, dim, tokens, bias=bias) + keys + linear(dim, dim, tokens) + pairs(dim, tokens, cond_tokens)
+    return (
+        linear(dim, dim, tokens, bias=bias)
+        + keys
+        + linear(dim, dim, tokens)
+        + pairs(dim, tokens, cond_tokens)
+    )
 
 
 def pixel_attention(channels: int, pixels: int) -> Cost:

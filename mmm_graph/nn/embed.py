@@ -32,7 +32,8 @@ class TimeEmbedding(nn.Module):
 
     def forward(self, t: Tensor) -> Tensor:
         waves = sinusoid(t.float() * self.scale, self.freq_dim, shift=self.shift, cos_first=self.cos_first)
-        return self.down(F.silu(self.up(waves.to(self.up.weight.dtype))))
+        y: Tensor = self.down(F.silu(self.up(waves.to(self.up.weight.dtype))))
+        return y
 
 
 class GridEmbedding(nn.Module):
@@ -67,7 +68,9 @@ class GridEmbedding(nn.Module):
         return torch.cat(both, dim=-1).flatten(0, 1).float().to(like.dtype)
 
 
-def sinusoid(t: Tensor, dim: int, *, shift: float = 0.0, cos_first: bool = True, period: float = 10000.0) -> Tensor:
+def sinusoid(
+    t: Tensor, dim: int, *, shift: float = 0.0, cos_first: bool = True, period: float = 10000.0
+) -> Tensor:
     """Sines and cosines of t at `dim / 2` frequencies falling from 1 towards 1/period: b -> b dim, float32.
 
     Args:

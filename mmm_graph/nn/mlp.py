@@ -30,7 +30,8 @@ class Mlp(nn.Module):
         self.down = nn.Linear(hidden, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down(self.activation(self.up(x)))
+        y: Tensor = self.down(self.activation(self.up(x)))
+        return y
 
 
 class GatedMlp(nn.Module):
@@ -46,7 +47,8 @@ class GatedMlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         value, gate = self.up(x).chunk(2, dim=-1)
-        return self.down(value * F.gelu(gate))
+        y: Tensor = self.down(value * F.gelu(gate))
+        return y
 
 
 def quick_gelu(x: Tensor) -> Tensor:

@@ -76,10 +76,11 @@ class Noise:
         self, name: str, draw: Draw, shape: Sequence[int], dtype: torch.dtype = torch.float32
     ) -> Tensor:
         seeds = self.seeds * len(self.elements) if len(self.seeds) == 1 else self.seeds
-        rows = []
-        for seed, element in zip(seeds, self.elements, strict=True):
-            generator = torch.Generator().manual_seed(self._key(seed, element, name))
-            rows.append(draw(generator))
+        generator = torch.Generator()
+        rows = [
+            draw(generator.manual_seed(self._key(seed, element, name)))
+            for seed, element in zip(seeds, self.elements, strict=True)
+        ]
         return torch.stack(rows) if rows else torch.empty((0, *shape), dtype=dtype)
 
     def _key(self, seed: int, element: int, name: str) -> int:

@@ -51,5 +51,7 @@ def known(size: int | None, field: str) -> int:
         InputError: neither the config nor a link says it.
     """
     if size is None:
-        raise InputError(problem("E206", f"{field} is not known", hint=f"set {field}, or link a value of that width"))
+        raise InputError(
+            problem("E206", f"{field} is not known", hint=f"set {field}, or link a value of that width")
+        )
     return size

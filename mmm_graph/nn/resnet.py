@@ -40,9 +40,10 @@ class Resnet(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
         """`time` [b, time_dim], already through its activation."""
-        h = self.conv1(F.silu(self.norm1(x)))
+        h: Tensor = self.conv1(F.silu(self.norm1(x)))
         if self.time is not None:
             assert time is not None, "a block built with time_dim needs the time vector"
             h = h + self.time(time)[:, :, None, None]
         h = self.conv2(F.silu(self.norm2(h)))
-        return (x if self.skip is None else self.skip(x)) + h
+        carried: Tensor = x if self.skip is None else self.skip(x)
+        return carried + h

@@ -1,4 +1,4 @@
-"""The seam between layers and ranks: a layer asks its exchange, `Single` answers on one device, a plan installs another."""
+"""The seam between layers and ranks: layers ask their exchange; `Single` answers on one device, plans bring others."""
 
 from __future__ import annotations
 
@@ -65,7 +65,13 @@ class Exchange(Protocol):
         """
 
     def conv2d(
-        self, layer: str, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: tuple[int, int]
+        self,
+        layer: str,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        stride: int,
+        padding: tuple[int, int],
     ) -> Tensor:
         """Convolution of rows that continue on other ranks; `padding` = zeros (before, after) on both axes."""
 
@@ -93,7 +99,13 @@ class Single:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
 
     def conv2d(
-        self, layer: str, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: tuple[int, int]
+        self,
+        layer: str,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        stride: int,
+        padding: tuple[int, int],
     ) -> Tensor:
         before, after = padding
         if before == after:

@@ -30,6 +30,9 @@ class Step:
     index: int = 0
     release: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        self.ranks = (self.rank,)
+
 
 @dataclass
 class Turns:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from mmm_graph.plan.block import Blocks, Step, Turns
-from mmm_graph.plan.ops import At, Task, Value
+from mmm_graph.plan.ops import ALL, At, Task, Value
 
 Item = tuple[Task | None, tuple[Value, ...]]
 """A task, and values that no later task of this stream reads."""
+_tuple: Any = tuple.__new__  # makes a NamedTuple without its Python constructor, which costs more than the rest of a task
 UntilLoop = Callable[["Stream", Turns, tuple[int, ...]], Task]
 
 
@@ -54,16 +56,17 @@ class Stream:
     def _task(self, entry: Step, step: tuple[int, ...]) -> Task:
         env, request = self.env, self.request
         reads = tuple([(key, env[name]) for key, name in entry.reads])
-        writes = tuple([(key, Value(request, name, step)) for key, name in entry.writes])
-        for (_, name), (_, value) in zip(entry.writes, writes, strict=True):
-            env[name] = value
-        at = At(request, entry.path, step)
+        writes = []
+        for key, name in entry.writes:
+            value = env[name] = _tuple(Value, (request, name, step, ALL, None))
+            writes.append((key, value))
+        at = _tuple(At, (request, entry.path, step, ALL, None, 0, 1))
         me = (request, entry.index, step)
         after: tuple[tuple[object, ...], ...] = ()
         if self._chained:
             after = (self.chain[entry.index],) if entry.index in self.chain else ()
             self.chain[entry.index] = me
-        return Task(me, (entry.rank,), entry.fn, (reads,), (writes,), (at,), entry.cost, after)
+        return _tuple(Task, (me, entry.ranks, entry.fn, (reads,), (tuple(writes),), (at,), entry.cost, after, None))
 
     def _loop(self, turns: Turns, step: tuple[int, ...]) -> Iterator[Item]:
         count = turns.loop.count if turns.loop.count is not None else turns.loop.limit or 0
@@ -137,7 +140,9 @@ class Stream:
 
     def _release(self, names: tuple[str, ...]) -> tuple[Value, ...]:
         """Forget names; returns the values that have none left."""
-        return self._drop([self.env.pop(name) for name in names])
+        pop = self.env.pop
+        values = [pop(name) for name in names]
+        return self._drop(values) if self._bindings else tuple(values)
 
     def _drop(self, values: list[Value]) -> tuple[Value, ...]:
         dead = []

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
-from mmm_graph.plan.ops import Drop, Free, Move, Program, Recv, Run, Send
+from mmm_graph.plan.ops import Drop, Free, Move, Program, Recv, Run, Send, Task
 from mmm_graph.plan.schedule import Step
+
+_tuple: Any = tuple.__new__  # a NamedTuple without its Python constructor
 
 
 def project(sequence: Iterable[Step], rank: int) -> Program:
@@ -15,7 +18,14 @@ def project(sequence: Iterable[Step], rank: int) -> Program:
     always go on: the programs cannot dead-lock.
     """
     for item in sequence:
-        if type(item) is Drop:
+        if type(item) is Task:
+            if rank in item.ranks:
+                member = item.ranks.index(rank)
+                if item.repeat is None:
+                    yield _tuple(Run, (item.fn, item.reads[member], item.writes[member], item.at[member]))
+                else:
+                    yield item.repeat[rank]
+        elif type(item) is Drop:
             if item.rank == rank:
                 yield Free(item.values)
         elif type(item) is Move:
@@ -23,9 +33,3 @@ def project(sequence: Iterable[Step], rank: int) -> Program:
                 yield Send(item.value, item.to, item.late)
             elif item.to == rank:
                 yield Recv(item.value, item.source, item.late)
-        elif rank in item.ranks:
-            member = item.ranks.index(rank)
-            if item.repeat is not None:
-                yield item.repeat[rank]
-            else:
-                yield Run(item.fn, item.reads[member], item.writes[member], item.at[member])

@@ -12,7 +12,7 @@ from mmm_graph.registry.node_type import ModelType
 from mmm_graph.registry.registry import Registry
 from mmm_graph.spec.ports import Dim, PortType
 
-ROWS = frozenset("Image Video Audio Mel Text Ids Embeds Latents Logits Mask Scalar Bool".split())
+ROWS = frozenset(["Image", "Video", "Audio", "Mel", "Text", "Ids", "Embeds", "Latents", "Logits", "Mask", "Scalar", "Bool"])
 """Kinds whose values are rows along their first axis."""
 
 
@@ -27,26 +27,23 @@ class Batch(NamedTuple):
 def find_batches(flow: Flow, registry: Registry, needs: Needs) -> dict[str, Batch]:
     """Batches by path of each member; the last member is where the call takes place."""
     proof = _Proof(flow, registry)
-    bodies: dict[Scope, list[Call]] = {}
+    groups: dict[tuple[str, str, str], list[Call]] = {}
     for path in needs.ports:
-        site = flow.sites[path]
-        if isinstance(site.node, Call):
-            bodies.setdefault(site.scope, []).append(site.node)
+        node, scope = flow.sites[path].node, flow.sites[path].scope
+        if isinstance(node, Call):
+            body = scope[-1].path if scope else ""
+            groups.setdefault((body, node.model, node.method), []).append(node)
     found: dict[str, Batch] = {}
-    for scope, calls in bodies.items():
-        groups: dict[tuple[str, str], list[Call]] = {}
-        for call in calls:
-            groups.setdefault((call.model, call.method), []).append(call)
-        for group in groups.values():
-            batch = proof.batch(group, scope) if len(group) > 1 else None
-            found.update(dict.fromkeys(batch.members, batch) if batch else {})
+    for group in groups.values():
+        batch = proof.batch(group, flow.sites[group[0].path].scope) if len(group) > 1 else None
+        found.update(dict.fromkeys(batch.members, batch) if batch else {})
     return found
 
 
 class _Proof:
     def __init__(self, flow: Flow, registry: Registry) -> None:
         self.flow, self.registry, self.graph = flow, registry, flow.graph
-        self.absent: dict[tuple[Ref, Scope], bool] = {}
+        self.absent: dict[str, bool] = {}
 
     def batch(self, calls: Sequence[Call], scope: Scope) -> Batch | None:
         """The batch of these calls, or None where it is not certain to give what they give one by one."""
@@ -112,7 +109,7 @@ class _Proof:
         return type_ is not None and (type_.many or type_.kind in ("State", "Any") or size in (type_.dims or ()))
 
     def _maybe_absent(self, ref: Ref, scope: Scope) -> bool:
-        key = (ref, self.flow.home(ref, scope))
+        key = self.flow.name(ref, scope)
         if key not in self.absent:
             self.absent[key] = False  # a cycle through a carry adds nothing
             self.absent[key] = any(self._writer_absent(w) for w in self.flow.writers(ref, scope))

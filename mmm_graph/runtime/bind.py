@@ -14,12 +14,12 @@ from mmm_graph.graph.graph import Call, Node, Op
 from mmm_graph.nn.noise import Noise
 from mmm_graph.plan.flow import Flow, keyed
 from mmm_graph.plan.ops import At, Fn
-from mmm_graph.registry.node_type import Method, ModelType, OpType, Ports, resolve
+from mmm_graph.registry.node_type import Method, OpType, Ports, resolve
 from mmm_graph.registry.registry import Registry
 from mmm_graph.runtime.arguments import Values, arguments, index_depths, plain, spread
 from mmm_graph.runtime.build import Built
 from mmm_graph.runtime.shapes import FLOATS, check_outputs
-from mmm_graph.runtime.values import is_empty, truth
+from mmm_graph.runtime.values import Absent
 
 Function = Callable[[Values, At], Mapping[str, Any]]
 
@@ -60,7 +60,7 @@ class Context:
 
     Attributes:
         seeds: (seeds, elements) of each request.
-        grad: paths of nodes that run with autograd.
+        grad: paths of nodes that run with autograd; None = the caller has switched it off for all.
         special: makers of the callables that serve the engine: output, store, turn, preview, stream.
     """
 
@@ -68,7 +68,7 @@ class Context:
     models: Mapping[str, Built]
     device: torch.device
     seeds: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
-    grad: frozenset[str] = frozenset()
+    grad: frozenset[str] | None = None
     check_shapes: bool = True
     special: Mapping[str, Callable[[Fn], Bound]] = field(default_factory=dict)
 
@@ -122,14 +122,14 @@ class Binder(dict[Fn, Bound]):
         return self.context.models[name]
 
     def _graded(self, path: str, function: Function) -> Function:
-        if path not in self.context.grad:
+        if self.context.grad is None or path in self.context.grad:
             return function
 
-        def graded(args: Values, at: At) -> Mapping[str, Any]:
-            with torch.enable_grad():
+        def frozen(args: Values, at: At) -> Mapping[str, Any]:
+            with torch.no_grad():
                 return function(args, at)
 
-        return graded
+        return frozen
 
     def _op(self, node: Op, kind: OpType) -> Function:
         const: Values = {}
@@ -307,8 +307,6 @@ def _index(fn: Fn) -> Bound:
 
 
 def _absent(fn: Fn) -> Bound:
-    from mmm_graph.runtime.values import Absent
-
     found = Absent(str(fn[1]))
     return Bound(lambda args, at: {"x": found})
 

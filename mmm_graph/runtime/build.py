@@ -5,16 +5,200 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from mmm_graph.checkpoint.load import load_module
-from mmm_graph.checkpoint.reader import Checkpoint, open_checkpoint
+from mmm_graph.checkpoint.reader import hash_file, open_checkpoint
 from mmm_graph.checkpoint.source import Source, resolve_source
-from mmm_graph.errors import InputError, RunError, problem
+from mmm_graph.errors import MmmError, Problem, RunError, problem
 from mmm_graph.graph.graph import ModelNode
+from mmm_graph.parallel.exchange import Exchange
 from mmm_graph.registry.node_type import ModelType, resolve
 from mmm_graph.registry.registry import Registry
+
+DTYPES = {"f64": torch.float64, "f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
+
+
+@dataclass
+class Built:
+    """A model of a graph.
+
+    Attributes:
+        node, type: what was asked for.
+        source: where its weights are; None = `init:`, or it has none.
+        seed: run seed, for `init:`.
+        exchange: what its layers ask about other ranks; None = they are on their own.
+    """
+
+    node: ModelNode
+    type: ModelType
+    device: torch.device
+    source: Source | None = None
+    seed: int = 0
+    exchange: Exchange | None = None
+
+    @cached_property
+    def object(self) -> Any:
+        """The model itself, built and loaded when it is first asked for.
+
+        Raises:
+            RunError: E6xx, the weights are not there, cannot be read or do not fit; E620, its builder failed.
+        """
+        try:
+            if not self.type.weights:
+                return _build_plain(self)
+            return _load(self) if self.source is not None else _initialise(self)
+        except MmmError:
+            raise
+        except Exception as error:  # whatever a plugin's constructor raises
+            what = f"{self.node.name} ({self.type.kind}) cannot be built: {type(error).__name__}: {error}"
+            raise RunError(problem("E620", what, self.node.place)) from error
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the weights (of an initialised model: of how it is initialised); "" for models without."""
+        if self.source is not None:
+            return _hash_source(self.source, tensors=self.type.weights)
+        if not self.type.weights:
+            return ""
+        node = self.node
+        text = f"{node.kind} {node.config!r} {node.init} {node.name} {self.seed}"
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def build_models(
+    models: Mapping[str, ModelNode],
+    registry: Registry,
+    *,
+    base: Path,
+    device: str | torch.device = "cpu",
+    seed: int = 0,
+    overlay: Path | None = None,
+    needed: frozenset[str] | None = None,
+    fresh: frozenset[str] = frozenset(),
+) -> dict[str, Built]:
+    """Prepare the models that are needed; each loads when it is first used, so a branch that does not run costs nothing.
+
+    Args:
+        base: folder of the graph file, for `file:`.
+        seed: run seed, for `init:`.
+        overlay: folder whose `<model>.safetensors` come before `weights:`.
+        needed: names; None = all.
+        fresh: names to be initialised even if they have weights.
+
+    Raises:
+        RunError: E601, a model has neither weights nor `init:`; E602, E603, its weights cannot be found. All of them.
+    """
+    found: dict[str, Built] = {}
+    problems: list[Problem] = []
+    for name, node in models.items():
+        if needed is not None and name not in needed:
+            continue
+        kind = registry.get(node.kind)
+        assert isinstance(kind, ModelType)
+        try:
+            source = None if name in fresh else _find_source(node, kind, registry, base, overlay)
+        except MmmError as error:
+            problems += error.problems
+            continue
+        if source is None and kind.weights and node.init is None and name not in fresh:
+            hint = f"give it `weights:`, or `init: default` for random ones, or pass a folder that holds {name}.safetensors"
+            problems.append(problem("E601", f"{name} ({node.kind}) has no weights", node.place, hint))
+        found[name] = Built(node, kind, torch.device(device), source, seed)
+    if problems:
+        raise RunError(problems)
+    return found
+
+
+def _find_source(
+    node: ModelNode, kind: ModelType, registry: Registry, base: Path, overlay: Path | None
+) -> Source | None:
+    file = overlay / f"{node.name}.safetensors" if overlay is not None else None
+    if kind.weights and file is not None and file.is_file():
+        return Source(file, "", f"file:{file}")
+    if node.weights is None:
+        return None
+    sources = registry.weight_sources
+    return resolve_source(node.weights, base=base, what=f"weights of {node.name}", place=node.place, sources=sources)
+
+
+def _build_plain(built: Built) -> Any:
+    """A model without weights; files that it has are its own business."""
+    make = resolve(built.type.builder)
+    return make(built.node.config, path=built.source.path) if built.source is not None else make(built.node.config)
+
+
+def _initialise(built: Built) -> nn.Module:
+    """The constructor's own initialisation, from a seed of its own."""
+    text = f"init {built.seed} {built.node.name}"
+    key = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(key)
+        module: nn.Module = resolve(built.type.builder)(built.node.config)
+    return module.to(device=built.device, dtype=_dtype(built)).eval()
+
+
+def _load(built: Built) -> nn.Module:
+    """Built on the meta device, so that nothing is initialised twice, then filled from the checkpoint."""
+    assert built.source is not None
+    make, node = resolve(built.type.builder), built.node
+    with torch.device("meta"):
+        module: nn.Module = make(node.config)
+    load_module(
+        module,
+        open_checkpoint(built.source.path),
+        prefix=built.source.prefix,
+        dtype=_dtype(built),
+        device=built.device,
+        what=f"weights of {node.name}",
+        place=node.place,
+    )
+    if any(b.is_meta for b in module.buffers()):
+        with _SkipInit():
+            _copy_buffers(make(node.config), module, built.device)
+    return module.eval()
+
+
+def _copy_buffers(source: nn.Module, module: nn.Module, device: torch.device) -> None:
+    """Buffers that are computed by the constructor and not saved."""
+    for name, buffer in source.named_buffers():
+        path, _, leaf = name.rpartition(".")
+        owner = module.get_submodule(path)
+        old = owner._buffers[leaf]
+        if old is not None and old.is_meta:
+            owner._buffers[leaf] = buffer.to(device)
+
+
+class _SkipInit(TorchFunctionMode):
+    """Inside, parameters are allocated but not initialised, which leaves their memory untouched."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if args and isinstance(args[0], nn.Parameter) and getattr(func, "__name__", "") in _FILLS:
+            return args[0]
+        return func(*args, **(kwargs or {}))
+
+
+_FILLS = frozenset(["normal_", "uniform_", "fill_", "zero_", "erfinv_", "mul_", "add_", "clamp_", "copy_"])
+
+
+def _dtype(built: Built) -> torch.dtype | None:
+    return None if built.node.dtype is None else DTYPES[built.node.dtype]
+
+
+def _hash_source(source: Source, *, tensors: bool) -> str:
+    if tensors:
+        return open_checkpoint(source.path).digest() + (f"#{source.prefix}" if source.prefix else "")
+    digest = hashlib.blake2b(digest_size=16)
+    files = sorted(source.path.rglob("*")) if source.path.is_dir() else [source.path]
+    for file in (f for f in files if f.is_file()):
+        digest.update(file.name.encode())
+        hash_file(digest, file)
+    return digest.hexdigest()

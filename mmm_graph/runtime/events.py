@@ -9,7 +9,7 @@ from typing import Any, Literal
 from mmm_graph.errors import MmmError
 from mmm_graph.graph.graph import Graph
 
-EventKind = Literal["node_start", "node_end", "loop_step", "preview", "stream", "memory", "output"]
+EventKind = Literal["node_start", "node_end", "loop_step", "preview", "stream", "memory", "output", "done"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Event:
         node: path of the node or loop.
         step: turns done of the innermost loop around it, or index of the turn; 0 outside loops.
         total: turns there are at most; 0 = unknown.
+            done is for those who drive a run; the engine does not send it.
         time_s: seconds since the run began, for node_end the time the node took.
     """
 

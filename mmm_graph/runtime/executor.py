@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from time import perf_counter
 from typing import Any
 
+from torch import Tensor
+
 from mmm_graph.errors import Cancelled, MmmError, RunError, problem
 from mmm_graph.plan.ops import TURN, At, Fn, Free, Instruction, Recv, Repeat, Run, Send, Value
 from mmm_graph.runtime.bind import Bound, join
@@ -71,8 +73,8 @@ class Executor:
                 ports = bound.ports
                 for key, v in writes:
                     value = found[key]
-                    if key in ports and is_empty(value):
-                        value = Absent(f"{at.node} gave no {key}")
+                    if (type(value) is not Tensor or not len(value.shape) or not value.shape[0]) and key in ports:
+                        value = Absent(f"{at.node} gave no {key}") if is_empty(value) else value
                     values[v] = value
             elif kind is Free:
                 for v in item.values:

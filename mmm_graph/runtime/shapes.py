@@ -12,7 +12,7 @@ from mmm_graph.graph.graph import Node
 from mmm_graph.runtime.values import describe, is_empty
 from mmm_graph.spec.ports import Dim, PortType
 
-FLOATS = frozenset("Image Video Audio Mel Embeds Latents Logits".split())
+FLOATS = frozenset(["Image", "Video", "Audio", "Mel", "Embeds", "Latents", "Logits"])
 """Kinds whose values are floating-point tensors; a model gets them in its own dtype."""
 TENSORS = FLOATS | {"Ids"}
 

@@ -21,6 +21,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 from pydantic_core.core_schema import no_info_before_validator_function
 
 from mmm_graph.config import Config
+from mmm_graph.spec.ports import KINDS, parse_port
 from mmm_graph.spec.scalars import describe
 
 RESERVED = frozenset(("in", "data", "carry", "each", "params"))
@@ -72,6 +73,15 @@ def _check_port(name: str) -> str:
     return name
 
 
+def _check_type(text: str) -> str:
+    kind = text.strip().partition("[")[0].partition("{")[0].rstrip("*? ")
+    try:
+        parse_port(text, KINDS | {kind})  # plugins add kinds; an unknown one is found when compiled
+    except ValueError as error:
+        raise refuse("E117", str(error)) from error
+    return text
+
+
 def _check_link(text: str) -> str:
     if _LINK.fullmatch(text):
         return text
@@ -83,6 +93,11 @@ def _check_link(text: str) -> str:
 
 def _check_when(text: str) -> str:
     return text if param_name(text) else _check_link(text)
+
+
+def is_name(name: str) -> bool:
+    """Whether it may name a node or an include."""
+    return bool(_NAME.fullmatch(name)) and name not in RESERVED
 
 
 def param_name(value: Any) -> str | None:
@@ -144,6 +159,9 @@ PortName = Annotated[str, AfterValidator(_check_port)]
 
 Link = Annotated[str, AfterValidator(_check_link), _pattern(LINK_PATTERN)]
 """`node.port`, `node`, `$in.x`, `$data.x`, `$carry.x`, `$each.x`."""
+
+TypeText = Annotated[str, AfterValidator(_check_type)]
+"""A port type such as `Image[b,3,h,w]`; its grammar is checked here, its kind when compiled."""
 
 When = Annotated[str, AfterValidator(_check_when), _pattern(f"({LINK_PATTERN}|{PARAM_PATTERN})")]
 """What stands under `when:`: a link to a Bool, or a bool param, `$params.x`."""

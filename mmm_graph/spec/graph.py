@@ -7,15 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from mmm_graph.errors import Place
-from mmm_graph.spec.base import DottedName, Items, Link, Name, PortName, Spec, refuse, short_form
+from mmm_graph.spec.base import DottedName, Items, Link, Name, PortName, Spec, TypeText, refuse, short_form
 from mmm_graph.spec.files import mark_key
 from mmm_graph.spec.node import CollectSpec, LoopSpec, NodeSpec, PreviewSpec, SubgraphSpec
 from mmm_graph.spec.params import ParamSpec
 from mmm_graph.spec.plan import ParallelSpec
-from mmm_graph.spec.ports import KINDS, parse_port
 from mmm_graph.spec.scalars import describe
 from mmm_graph.spec.training import Data, DataSpec, StageSpec, TrainSpec
 
@@ -26,25 +25,12 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _check_type(text: str) -> str:
-    kind = text.strip().partition("[")[0].partition("{")[0].rstrip("*? ")
-    try:
-        parse_port(text, KINDS | {kind})  # plugins add kinds; an unknown one is found when compiled
-    except ValueError as error:
-        raise refuse("E117", str(error)) from error
-    return text
-
-
 def _check_version(value: Any) -> Any:
     if value != 1 or type(value) is not int:
         is_newer = type(value) is int and value > 1
         hint = "the file may be for a newer version of this program" if is_newer else ""
         raise refuse("E112", f"expects 1, the version of the format, got {describe(value)}", hint)
     return value
-
-
-TypeText = Annotated[str, AfterValidator(_check_type)]
-"""A port type such as `Image[b,3,h,w]`; its grammar is checked here, its kind when compiled."""
 
 
 class InputSpec(Spec):

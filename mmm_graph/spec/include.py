@@ -9,8 +9,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from mmm_graph.errors import Problem, problem
+from mmm_graph.spec.base import is_name
 from mmm_graph.spec.explain import explain, nearest
-from mmm_graph.spec.files import Tree, mark_key, read_tree
+from mmm_graph.spec.files import MAX_VALUES, Tree, mark_key, read_tree
 from mmm_graph.spec.graph import GraphSpec
 from mmm_graph.spec.scalars import describe
 
@@ -34,8 +35,10 @@ def _merge(
     tree: Tree, folder: Path, problems: list[Problem], chain: tuple[Path, ...], count: list[int]
 ) -> Tree:
     includes = tree.value.get("include") if isinstance(tree.value, dict) else None
-    if not isinstance(includes, dict) or not all(isinstance(file, str) for file in includes.values()):
-        return tree  # absent, or its form is reported by the check of the whole tree
+    if not isinstance(includes, dict):
+        return tree  # absent, or its form is reported by the check of the whole tree; so below
+    if not all(isinstance(file, str) and is_name(prefix) for prefix, file in includes.items()):
+        return tree
     value = {key: (dict(item) if isinstance(item, dict) else item) for key, item in tree.value.items()}
     places = dict(tree.places)
     for prefix, file in includes.items():
@@ -48,7 +51,10 @@ def _merge(
             )
             continue
         inner = _load(path, folder, problems, chain, count)
-        if inner is not None:
+        if inner is not None and len(places) + len(inner.places) > 2 * MAX_VALUES:
+            message = f"include.{prefix}: the files hold more than {MAX_VALUES} values"
+            problems.append(problem("E106", message, nearest(("include", prefix), places)))
+        elif inner is not None:
             _bring(Tree(value, places), _prefixed(inner, prefix, PurePosixPath(file).parent), problems)
     del value["include"]
     return Tree(value, places)
@@ -62,14 +68,15 @@ def _find(file: str, folder: Path, chain: tuple[Path, ...]) -> Path | str:
     path = folder / file
     try:
         resolved = path.resolve()
-        inside = resolved.is_relative_to(folder.resolve())
+        if not resolved.is_relative_to(folder.resolve()):
+            return f"{describe(file)} leads out of the folder"
         if any(resolved == other.resolve() for other in chain):
             return f"{describe(file)} includes itself: " + " -> ".join(p.name for p in (*chain, path))
+        if not path.is_file():
+            return f"there is no file {path}"
     except (OSError, RuntimeError, ValueError) as error:
         return f"{describe(file)} cannot be read: {error}"
-    if not inside:
-        return f"{describe(file)} leads out of the folder"
-    return path if path.is_file() else f"there is no file {describe(file)} in {describe(str(folder))}"
+    return path
 
 
 def _load(

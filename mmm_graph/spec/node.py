@@ -15,6 +15,7 @@ from mmm_graph.spec.base import (
     Name,
     PortName,
     Spec,
+    TypeText,
     When,
     refuse,
     short_form,
@@ -130,7 +131,7 @@ _ELSEWHERE = {
 class SubgraphSpec(Spec):
     """A graph with inputs, used by `{graph: name}`; `models` are names that an instance binds with `use:`."""
 
-    in_: dict[PortName, str] = Field(default_factory=dict, alias="in")
+    in_: dict[PortName, TypeText] = Field(default_factory=dict, alias="in")
     models: Items[Name] = ()
     nodes: dict[Name, NodeSpec]
     out: dict[PortName, Link]

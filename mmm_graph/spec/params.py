@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -144,7 +143,9 @@ def _substitute(
         return value
     name = param_name(value)
     if name is None:
-        problems.append(problem("E301", f"{describe(value)} is not $params.name", place_of(path)))
+        problems.append(
+            problem("E301", f"{describe(value)} is not a param", place_of(path), "write $params.name")
+        )
     elif name not in values:
         hint = did_you_mean(name, values) or "declare it under `params:`"
         problems.append(
@@ -160,10 +161,12 @@ def _wrong(spec: ParamSpec, value: Any, expected: str = "") -> ValueError:
 
 
 def _int(spec: ParamSpec, value: Any) -> int:
-    if isinstance(value, float) and math.isfinite(value) and value.is_integer():
-        return int(value)
+    if isinstance(value, float) and value.is_integer():  # neither infinite nor nan
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise _wrong(spec, value)
+    if not -(2**63) <= value < 2**64:
+        raise _wrong(spec, value, "an integer of 64 bits")
     return value
 
 

@@ -205,9 +205,10 @@ class TrainSpec(Spec):
         Raises:
             KeyError: there is no such stage.
         """
-        stage = self.stages[name]
-        for base in self.ancestors(name):
-            stage = _merge(self.stages[base], stage)
+        line = [name, *self.ancestors(name)]
+        stage = self.stages[line.pop()]
+        for child in reversed(line):
+            stage = _merge(stage, self.stages[child])
         return stage
 
 

@@ -28,12 +28,11 @@ class Invocation:
 
 
 def exercise(where: str, ports: Ports, call: Invocation, setup: Setup) -> None:
-    """Call it with all inputs, with the required ones, and twice alike."""
-    required = {n: p for n, p in ports.items() if not p.optional}
+    """Call it with all inputs, with the required (and given) ones, and twice alike."""
+    required = {n: p for n, p in ports.items() if not p.optional or n in setup.values}
     for chosen in (ports, required) if required.keys() != ports.keys() else (ports,):
-        sizes = Sizes(call.configs)
-        sizes.choose(ports.values(), setup.dims)
-        inputs = dict.fromkeys(ports) | draw_inputs(chosen, sizes, setup.values, setup.seed)
+        sizes, inputs = prepare(chosen, call, setup)
+        inputs = dict.fromkeys(ports) | inputs
         before = copied(inputs)
         outputs = invoke(where, call, inputs, sizes, setup)
         if not same(before, inputs):
@@ -46,6 +45,13 @@ def exercise(where: str, ports: Ports, call: Invocation, setup: Setup) -> None:
             again = invoke(where, call, inputs, sizes, setup)
         if not same(outputs, again):
             raise AssertionError(f"{where}: two calls with the same inputs and seed gave different outputs")
+
+
+def prepare(ports: Ports, call: Invocation, setup: Setup) -> tuple[Sizes, dict[str, Any]]:
+    """Sizes of all symbols, and inputs of those sizes."""
+    sizes = Sizes(call.configs)
+    sizes.choose(ports, setup.dims, setup.values)
+    return sizes, draw_inputs(ports, sizes, setup.values, setup.seed)
 
 
 def invoke(

@@ -26,13 +26,13 @@ from mmm_graph.registry.node_type import (
     resolve,
 )
 from mmm_graph.spec.ports import KINDS
-from mmm_graph.testing.call import Invocation, as_outputs, exercise, invoke
+from mmm_graph.testing.call import Invocation, as_outputs, exercise, invoke, prepare
 from mmm_graph.testing.other import check_composite, check_data, check_optim
 from mmm_graph.testing.parts import check_parts, run_path
 from mmm_graph.testing.same import same, untouched_rng
 from mmm_graph.testing.sampler import check_sampler
 from mmm_graph.testing.setup import Setup, all_ports, check_config, make_config
-from mmm_graph.testing.values import Sizes, draw_inputs, flat
+from mmm_graph.testing.values import flat
 
 
 def check_node(
@@ -59,7 +59,7 @@ def check_node(
         config: its config, for a small instance. Fields that links would solve may be left out.
         methods: config of a node for each method that needs one: {"times": {"steps": 4}}.
         dims: sizes of symbols, such as {"h": 32}; `v` also bounds random ids.
-        values: inputs by port name, where random ones of the declared shape would not do.
+        values: inputs by port name, where random ones of the declared shape would not do; always fed.
         uses: for an op, role -> a built model or a ModelType; for a composite, role -> Used.
         path: what `weights:` would name, for a type that reads a file when built.
         seed: of the random inputs and of the weights.
@@ -190,12 +190,12 @@ def _used(used: Any, setup: Setup) -> Any:
 
 
 def _check_gradient(node: OpType, call: Invocation, setup: Setup) -> None:
-    sizes = Sizes(call.configs)
-    sizes.choose(node.inputs.values(), setup.dims)
-    inputs = draw_inputs(node.inputs, sizes, setup.values, setup.seed)
+    _, inputs = prepare(node.inputs, call, setup)
     leaves = [v.requires_grad_() for v in inputs.values() if isinstance(v, Tensor) and v.is_floating_point()]
     extra = {"noise": Noise((setup.seed,), "check", (0, 1), ())} if node.noise else {}
     loss = next(iter(call.run(**inputs, **extra).values()))
+    if loss.shape != ():
+        raise AssertionError(f"{node.kind}: the loss has the shape {list(loss.shape)}; expected one number")
     if not loss.requires_grad:
         raise AssertionError(f"{node.kind}: no gradient flows from the loss to any of its inputs")
     loss.sum().backward()
@@ -213,9 +213,7 @@ def _check_state_dict(node: ModelType, built: nn.Module, setup: Setup) -> None:
     for name, method in node.methods.items():
         where = f"{node.kind}.{name}"
         call, again = (_method_call(node, name, m, setup) for m in (built, other))
-        sizes = Sizes(call.configs)
-        sizes.choose(method.inputs.values(), setup.dims)
-        inputs = draw_inputs(method.inputs, sizes, setup.values, setup.seed)
+        sizes, inputs = prepare(method.inputs, call, setup)
         if not same(invoke(where, call, inputs, sizes, setup), invoke(where, again, inputs, sizes, setup)):
             raise AssertionError(
                 f"{where}: an instance that loads the saved weights computes something else; "

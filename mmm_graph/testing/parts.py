@@ -73,9 +73,8 @@ def run_path(
 
     def run(**inputs: Any) -> dict[str, Any]:
         state = _flattened(inputs)
-        sizes = Sizes((node_config, config))
         for part in path:
-            state.update(_run_part(node, table[part], modules[part], state, sizes))
+            state.update(_run_part(node, table[part], modules[part], state, (node_config, config)))
         missing = [k for k, p in method.returns.items() if k not in state and not p.optional]
         if missing:
             raise AssertionError(f"{node.kind}.{name}: no part of the path writes the output {missing[0]!r}")
@@ -96,7 +95,7 @@ def _flattened(inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _run_part(
-    node: ModelType, part: Part, module: nn.Module, state: dict[str, Any], sizes: Sizes
+    node: ModelType, part: Part, module: nn.Module, state: dict[str, Any], configs: tuple[Config, ...]
 ) -> dict[str, Tensor]:
     watched = Watched(state)
     written: dict[str, Tensor] = module(watched)
@@ -112,6 +111,7 @@ def _run_part(
     if set(written) != set(part.writes):
         raise AssertionError(f"{where} wrote {sorted(written)}; declared are {sorted(part.writes)}")
     for key, value in written.items():
+        sizes = Sizes(configs)  # symbols of a state key may stand for another size after each part
         wrong = sizes.match(node.state[key], tuple(value.shape)) if key in node.state else ""
         if wrong:
             raise AssertionError(f"{where}: state key {key!r} {wrong}")

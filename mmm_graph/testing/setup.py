@@ -38,14 +38,13 @@ def all_ports(node: NodeType) -> list[PortType]:
 
 
 def make_config(node: NodeType, given: Mapping[str, Any]) -> Config:
-    """The config of that type; open fields that a port names as `$field` get distinct multiples of 16.
+    """The config of that type; open fields that a required port names `$field` get distinct multiples of 16.
 
     Raises:
         AssertionError: the fields do not make a config.
     """
-    names = {
-        n[1:] for p in flat(all_ports(node)) for d in p.dims or () for n in (*d.over, *d.under) if n[0] == "$"
-    }
+    needed = [p for p in flat(p for p in all_ports(node) if not p.optional) if not p.optional]
+    names = {n[1:] for p in needed for d in p.dims or () for n in (*d.over, *d.under) if n[0] == "$"}
     fields = node.config.model_fields
     solved = [n for n in sorted(names & fields.keys()) if n not in given and _is_open(node.config, n)]
     filled = {n: 16 * (i + 1) for i, n in enumerate(solved)}

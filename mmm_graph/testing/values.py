@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -31,15 +31,23 @@ class Sizes:
     configs: tuple[Config, ...]
     known: dict[str, int] = field(default_factory=dict)
 
-    def choose(self, ports: Iterable[PortType], wanted: Mapping[str, int]) -> None:
-        """Fix every symbol of the inputs: as wanted, or as the legend says, rounded up to divide evenly."""
-        for port in flat(ports):
-            for dim in port.dims or ():
-                for name in (*dim.over, *dim.under):
-                    if name[0] not in "$_":
-                        step = dim.coef.denominator if name in dim.over else 1
-                        self.known[name] = _multiple(self.known.get(name) or SIZES.get(name, OTHER), step)
+    def choose(self, ports: Ports, wanted: Mapping[str, int], given: Mapping[str, Any]) -> None:
+        """Fix every symbol of the inputs: as wanted, as the given values have it, or as the legend says.
+
+        What the legend says is rounded up to a multiple of what it is divided by.
+        """
         self.known.update(wanted)
+        for name, value in given.items():
+            for item in value if isinstance(value, list) else [value]:
+                if name in ports and isinstance(item, Tensor):
+                    self.match(ports[name], tuple(item.shape))
+        steps: dict[str, int] = {}
+        for dim in (d for port in flat(ports.values()) for d in port.dims or ()):
+            under = [s for n in dim.under if n[0] == "$" and (s := self._size(n))]
+            for name in (n for n in (*dim.over, *dim.under) if n[0] not in "$_"):
+                steps[name] = math.lcm(steps.get(name, 1), math.prod(under, start=dim.coef.denominator))
+        for name, step in steps.items():
+            self.known.setdefault(name, _multiple(SIZES.get(name, OTHER), step))
 
     def value(self, dim: Dim) -> Fraction | None:
         """The length, or None if a symbol is not known yet."""
@@ -118,8 +126,7 @@ def _draw(name: str, port: PortType, sizes: Sizes, generator: torch.Generator) -
     if port.fields is not None:
         return {k: _draw(f"{name}.{k}", p, sizes, generator) for k, p in _there(port.fields, sizes)}
     if port.many:
-        one = PortType(port.kind, None if port.dims is None else port.dims[1:], port.tag)
-        return [_draw(name, one, sizes, generator) for _ in range(SIZES["m"])]
+        return [_draw(name, replace(port, many=False), sizes, generator) for _ in range(SIZES["m"])]
     batch = sizes.known.get("b", SIZES["b"])
     shape = (batch, SIZES["d"]) if port.dims is None else sizes.shape(port)
     if port.kind == "Text":
@@ -158,7 +165,7 @@ def check_value(name: str, port: PortType, value: Any, sizes: Sizes) -> str:
     if port.many:
         if not isinstance(value, list):
             return f"{name} is {type(value).__name__}; {port} is a list of tensors"
-        one = PortType(port.kind, None if port.dims is None else port.dims[1:], port.tag)
+        one = replace(port, many=False)
         return next(
             (e for v in value if (e := check_value(name, one, v, Sizes(sizes.configs, {**sizes.known})))), ""
         )
@@ -168,9 +175,9 @@ def check_value(name: str, port: PortType, value: Any, sizes: Sizes) -> str:
     if port.kind == "Times":
         return "" if isinstance(value, Times) else f"{name} is {type(value).__name__}, not nn.sampler.Times"
     if not isinstance(value, Tensor):
-        return (
-            "" if port.kind in ("Any", "State", "Chat") else f"{name} is {type(value).__name__}, not a tensor"
-        )
+        plain = port.kind in ("Scalar", "Bool") and not port.dims and isinstance(value, int | float)
+        loose = plain or port.kind in ("Any", "State", "Chat")
+        return "" if loose else f"{name} is {type(value).__name__}, not a tensor"
     return _check_tensor(name, port, value, sizes)
 
 

@@ -11,8 +11,8 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from mmm_graph.checkpoint.save import save_tensors
 from mmm_graph.errors import RunError, problem
-from mmm_graph.train.files import write_tensors
 
 FORMAT = "mmm_graph checkpoint 1"
 
@@ -54,7 +54,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "identity": dict(checkpoint.identity),
         "counters": dict(checkpoint.counters),
     }
-    write_tensors(path, checkpoint.tensors, {"format": FORMAT, "state": json.dumps(head)})
+    metadata = {"format": FORMAT, "state": json.dumps(head)}
+    save_tensors(checkpoint.tensors, path, metadata=metadata)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

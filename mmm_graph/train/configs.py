@@ -24,7 +24,7 @@ def read_config(
         InputError: E210 and E301, all at once.
     """
     context = Context(spec, registry)
-    config = context.config(cls, raw, Scope("", lambda *keys: spec.place(*where[:-1], *keys)), where[-1])
+    config = context.config(cls, raw, Scope("", spec.place), *where)
     if config is None:
         raise InputError(context.problems)
     assert isinstance(config, cls)

@@ -105,7 +105,8 @@ def run_evaluation(
                 problem("E799", f"evaluation {name} was cancelled after {number} of {total} batches")
             )
         request = _request(name, batch, options)
-        means.add(engine.run(graph, [request])[request.id].values, len(batch.indices))
+        result = engine.run(graph, [request], cancel=tools.cancel)[request.id]
+        means.add(result.values, len(batch.indices))
         tools.on_event(TrainEvent("eval_step", name, number + 1, total))
     metrics = {f"{name}.{metric}": value for metric, value in means.values().items()}
     tools.on_event(

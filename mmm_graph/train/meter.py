@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmm_graph.checkpoint.save import save_tensors
 from mmm_graph.errors import RunError, problem
-from mmm_graph.train.files import write_json, write_tensors
+from mmm_graph.train.files import write_json
 from mmm_graph.train.loader import Batch
 from mmm_graph.train.stage import Stage
 from mmm_graph.train.step import Measured
@@ -102,7 +103,7 @@ def save_batches(path: Path, batches: tuple[Batch, ...], about: Mapping[str, Any
             else:
                 rest[name] = value if isinstance(value, list | None) else repr(value)
         others.append({"indices": list(batch.indices), **rest})
-    write_tensors(path, tensors)
+    save_tensors(tensors, path)
     write_json(path.with_suffix(".json"), {**about, "batches": others})
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from mmm_graph.checkpoint.load import saved_names
+from mmm_graph.checkpoint.save import save_tensors
 from mmm_graph.spec import GraphSpec, dump_spec, dump_tree, load_spec
-from mmm_graph.train.files import write_tensors, write_text
+from mmm_graph.train.files import write_text
 
 DTYPES: Mapping[str, torch.dtype] = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 
@@ -24,14 +26,14 @@ def save_model(path: Path, module: nn.Module, *, dtype: str, about: Mapping[str,
         dtype: of floating-point weights in the file: f32, f16 or bf16.
         about: how it came about; one key of the header, so that equal models are equal files.
     """
-    state = {}
-    for name, tensor in module.state_dict().items():
-        floating = tensor.is_floating_point() and tensor.dtype != torch.float64
-        own = tensor.detach().to(
-            DTYPES[dtype] if floating else tensor.dtype, copy=True
-        )  # shared weights: each its own
-        state[name.removeprefix("parts.")] = own
-    write_tensors(path, state, {"mmm": json.dumps(about)})
+    state = module.state_dict(keep_vars=True)
+    cast = {id(tensor): _cast(tensor, DTYPES[dtype]) for tensor in state.values()}
+    tensors = {name: cast[id(state[own])] for name, own in saved_names(module).items()}
+    save_tensors(tensors, path, metadata={"mmm": json.dumps(about)})
+
+
+def _cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return tensor.detach().to(dtype) if tensor.is_floating_point() else tensor.detach()
 
 
 def write_graph(spec: GraphSpec, out: Path, models: Iterable[str]) -> None:

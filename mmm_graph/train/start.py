@@ -90,7 +90,12 @@ def _nothing(node: ModelNode, stage: str | None) -> Problem:
     what = (
         f"model {node.name} is needed as stage {stage} trains it, and that stage has not run into this folder"
     )
-    return problem("E816", what, node.place, f"train stage {stage} first, or give the model `weights:`")
+    return problem(
+        "E816",
+        what,
+        node.place,
+        f"train stage {stage} first, or give the model `weights:` or the folder where it was trained",
+    )
 
 
 def build_started(

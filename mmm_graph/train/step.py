@@ -69,9 +69,7 @@ class Stepper:
         """Do step `number`, from 0. The losses are not looked at here: see `check_finite`."""
         stage = self.stage
         seed = derive_seed(self._seed, stage.name, number)
-        torch.manual_seed(
-            seed
-        )  # nothing may draw from the global generator; a layer that does is at least repeatable
+        self._seed_global(seed)
         factor = lr_factor(number, schedule=stage.schedule, steps=stage.steps, warmup=stage.warmup)
         set_lr(self.optimiser, factor)
         found = torch.zeros(len(stage.terms) + 1, device=self._device)
@@ -89,6 +87,12 @@ class Stepper:
         if self.ema is not None:
             self._average(self.ema, number)
         return Measured(number, torch.cat([found, norm.to(found.dtype)[None]]), tuple(batches))
+
+    def _seed_global(self, seed: int) -> None:
+        """No layer may draw from the global generator; one that does (a dropout) is at least repeatable."""
+        torch.default_generator.manual_seed(seed)
+        if self._device.type == "cuda":
+            torch.cuda.manual_seed(seed)
 
     def _backward(self, batch: Batch, number: int, seed: int, micro: int) -> Tensor:
         """Forward and backward of one micro-batch; returns its share of the loss terms and of the loss."""

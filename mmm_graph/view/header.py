@@ -9,7 +9,7 @@ from itertools import accumulate
 from mmm_graph.graph.graph import Graph, Loop, links
 from mmm_graph.view.metrics import BODY, PAD, shorten, text_width
 from mmm_graph.view.palette import KIND_FAMILIES, kind_family, role_colour
-from mmm_graph.view.scene import roles
+from mmm_graph.view.scene import roles, used_models
 
 LINE = 20.0
 """Height of a row of the legend, of the parameters, of the table."""
@@ -18,7 +18,7 @@ LINE = 20.0
 def heading(graph: Graph, width: float) -> tuple[str, float]:
     """SVG of the title block for a page of that width, and its height."""
     section = "" if graph.section == "main" else f" · {graph.section}"
-    counts = f"{sum(1 for _ in graph.walk())} nodes · {len(graph.models)} models"
+    counts = f"{sum(1 for _ in graph.walk())} nodes · {len(used_models(graph))} models"
     parts = [
         f'<text x="{PAD}" y="28" style="font-size:18px;font-weight:700">{escape(graph.name + section)}</text>',
         f'<text class="s" x="{PAD}" y="46">{counts}</text>',
@@ -31,11 +31,12 @@ def heading(graph: Graph, width: float) -> tuple[str, float]:
 
 def footer(graph: Graph, width: float) -> tuple[str, float]:
     """SVG of the table of models, with `@Y` where its top belongs, and its height."""
-    if not graph.models:
+    models = used_models(graph)
+    if not models:
         return "", 0.0
     table = [
         ("model", "kind", "weights"),
-        *((m.name, m.kind, m.weights or m.init or "") for m in graph.models.values()),
+        *((m.name, m.kind, m.weights or m.init or "") for m in models),
     ]
     spans = [max(text_width(row[i], BODY) for row in table) + 20 for i in range(2)]
     room = int(max(width - PAD * 2 - 18 - sum(spans), 80) / (BODY * 0.6))

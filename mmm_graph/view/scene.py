@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import networkx as nx
 
-from mmm_graph.graph.graph import Call, Graph, Link, Loop, Node, Op, Ref, walk
+from mmm_graph.graph.graph import Call, Graph, Link, Loop, ModelNode, Node, Op, Ref
+from mmm_graph.graph.unify import shown
 from mmm_graph.spec.ports import PortType
 
 NO_LINE = ("$params", "$none")
 """Sources that are no values of the graph: a parameter that decides a `when`, an input that nobody linked."""
+
+LABEL = 20
+"""Longest label on a line, in characters."""
 
 Shape = Literal["input", "output", "call", "op", "carry", "each", "next"]
 
@@ -70,12 +74,12 @@ def make_scene(graph: Graph) -> Scene:
             "input",
             name,
             _default(i.default, i.required),
-            tip=f"{graph.source}.{name}: {i.type}",
+            tip=f"{graph.source}.{name}: {shown(i.type)}",
         )
         for name, i in graph.inputs.items()
     ]
     outputs = [
-        Item(f"$out.{name}", "output", name, tip=f"output {name}: {o.type} from {o.ref}")
+        Item(f"$out.{name}", "output", name, tip=f"output {name}: {shown(o.type)} from {o.ref}")
         for name, o in graph.outputs.items()
     ]
     tree = _Branch()
@@ -138,7 +142,9 @@ def _loop(node: Loop, graph: Graph) -> Box:
         inside.items["$until"] = Item(f"{node.path}/$until", "next", "until", tip=f"ends when {node.until}")
     when = f"  when {node.when}" if node.when is not None else ""
     title = f"{node.path.rpartition('/')[2]}  {turns(node)}{when}"
-    tip = f"{node.path}: {turns(node)}{when}" + "".join(f"\nout {k}: {v}" for k, v in node.outputs.items())
+    tip = f"{node.path}: {turns(node)}{when}" + "".join(
+        f"\nout {k}: {shown(v)}" for k, v in node.outputs.items()
+    )
     return Box(node.path, "loop", title, inside.freeze(f"{node.path}/"), tip)
 
 
@@ -161,7 +167,7 @@ def _inner_names(path: str, loop: str) -> list[str]:
 def _item(node: Node, graph: Graph) -> Item:
     title = node.path.rpartition("/")[2]
     lines = [node.path, *(f"in  {k}: {_link_text(v)}" for k, v in node.inputs.items())]
-    lines += [f"out {k}: {v}" for k, v in node.outputs.items()]
+    lines += [f"out {k}: {shown(v)}" for k, v in node.outputs.items()]
     if node.when is not None:
         lines.append(f"when {node.when}")
     if isinstance(node, Call):
@@ -216,7 +222,7 @@ class _Links:
         item, port = source
         kind = self.types.get(source)
         readers = "".join(f"\n→ {i} {p}" for i, p in targets)
-        tip = f"{item}.{port}: {kind}{readers}" if kind else f"{item}.{port}{readers}"
+        tip = f"{item}.{port}: {shown(kind)}{readers}" if kind else f"{item}.{port}{readers}"
         return Edge(
             f"{item}.{port}", item, port, tuple(targets), _label(kind), kind.kind if kind else "Any", tip
         )
@@ -274,11 +280,11 @@ class _Links:
 
 
 def _label(kind: PortType | None) -> str:
-    """The type if it is short enough to stand beside a line, else its kind."""
+    """The type without its tag if it is short enough to stand on a line, else its kind."""
     if kind is None:
         return ""
-    text = str(kind)
-    return text if len(text) <= 20 else kind.kind
+    text = shown(replace(kind, tag=None, optional=False))
+    return text if len(text) <= LABEL else kind.kind
 
 
 def _open_cyclic(page: Box, edges: Sequence[Edge]) -> Box:
@@ -326,7 +332,14 @@ def keys(thing: Item | Box) -> Iterator[str]:
             yield from keys(child)
 
 
-def roles(graph: Graph) -> Mapping[str, None]:
-    """Roles of the models that nodes of this graph call, in order of first use."""
-    calls = (node for node in walk(graph.nodes) if isinstance(node, Call))
-    return dict.fromkeys(graph.models[node.model].kind.partition(".")[0] for node in calls)
+def used_models(graph: Graph) -> list[ModelNode]:
+    """Models that the nodes of this graph call or use, in the order of the file."""
+    calls = {node.model for node in graph.walk() if isinstance(node, Call)}
+    uses = {name for node in graph.walk() if isinstance(node, Op) for name in node.uses.values()}
+    return [model for name, model in graph.models.items() if name in calls | uses]
+
+
+def roles(graph: Graph) -> list[str]:
+    """Roles of the models that nodes of this graph call, in the order of the file."""
+    calls = {node.model for node in graph.walk() if isinstance(node, Call)}
+    return list(dict.fromkeys(m.kind.partition(".")[0] for m in used_models(graph) if m.name in calls))

@@ -6,27 +6,29 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from mmm_graph.graph.graph import Call, Graph, Input, Link, Loop, Node, Op, Ref
+from mmm_graph.graph.unify import shown
 from mmm_graph.view.metrics import shorten
-from mmm_graph.view.scene import Box, Item, make_scene
+from mmm_graph.view.scene import Box, Item, make_scene, used_models
 
 
 def to_text(graph: Graph, width: int = 100) -> str:
     """The graph in lines of at most `width` columns (never fewer than 40), nodes in the order in which they run."""
     width = max(width, 40)
+    models = used_models(graph)
     section = "" if graph.section == "main" else f" ({graph.section})"
     lines = [
-        f"{graph.name}{section}: {_many(sum(1 for _ in graph.walk()), 'node')}, {_many(len(graph.models), 'model')}"
+        f"{graph.name}{section}: {_many(sum(1 for _ in graph.walk()), 'node')}, {_many(len(models), 'model')}"
     ]
     tree = _Tree(graph, width)
     for title, block in (
         ("params", _columns([(k, repr(v), "") for k, v in graph.params.items()])),
         (
             "inputs",
-            _columns([(f"{graph.source}.{k}", str(v.type), _default(v)) for k, v in graph.inputs.items()]),
+            _columns([(f"{graph.source}.{k}", shown(v.type), _default(v)) for k, v in graph.inputs.items()]),
         ),
-        ("models", _columns([(m.name, m.kind, m.weights or m.init or "") for m in graph.models.values()])),
+        ("models", _columns([(m.name, m.kind, m.weights or m.init or "") for m in models])),
         ("nodes", list(tree.lines(make_scene(graph).page, "  ", ""))),
-        ("outputs", _columns([(k, str(v.type), f"<- {v.ref}") for k, v in graph.outputs.items()])),
+        ("outputs", _columns([(k, shown(v.type), f"<- {v.ref}") for k, v in graph.outputs.items()])),
     ):
         if block:
             lines += ["", title, *(shorten(line.rstrip(), width) for line in block)]
@@ -120,4 +122,4 @@ def _short(link: Link, prefix: str) -> str:
 
 
 def _ports(node: Node) -> str:
-    return ", ".join(f"{name}: {kind}" for name, kind in node.outputs.items())
+    return ", ".join(f"{name}: {shown(kind)}" for name, kind in node.outputs.items())

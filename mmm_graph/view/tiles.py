@@ -8,6 +8,8 @@ from mmm_graph.view.metrics import BODY, SMALL, TITLE, shorten, text_width
 from mmm_graph.view.picture import Slot, Tile
 from mmm_graph.view.scene import Edge, Item
 
+BOLD = 1.06
+"""How much wider titles are than plain text."""
 NAMES = 12.0
 """Height of the row of port names inside a tile."""
 
@@ -27,7 +29,7 @@ def make_tile(item: Item, ins: Sequence[tuple[Edge, str]], outs: Sequence[Edge])
     out_names = [(e.key, "" if pill or len(outs) < 2 else e.port) for e in outs]
     need_in = [slot_width("", name) for _, name in in_names]
     need_out = [slot_width(e.label, name) for e, (_, name) in zip(outs, out_names, strict=True)]
-    text = max(text_width(item.title, TITLE), text_width(shorten(item.subtitle, 30), BODY))
+    text = max(text_width(item.title, TITLE) * BOLD, text_width(shorten(item.subtitle, 30), BODY))
     width = max(text + 22, sum(need_in) + 8, sum(need_out) + 8, 44 if pill else 84)
     lines = (20 if pill else 24) + (15 if item.subtitle else 0)
     height = lines + (NAMES if has_names(in_names) else 0) + (NAMES if has_names(out_names) else 0)

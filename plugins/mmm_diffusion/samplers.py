@@ -61,7 +61,10 @@ class DDPM(Sampler):
 class DDIM(Sampler):
     """Along the direction of the noise that x0 implies, part of it drawn anew (eta).
 
-    Source: Song et al. 2021 (arXiv:2010.02502), eq. 12 and 16. The direction follows the limited x0.
+    The direction follows the limited x0 (diffusers: `use_clipped_model_output`), and a step goes to the next time of
+    the run (diffusers: to t - T//n, which differs where n does not divide T).
+
+    Source: Song et al. 2021 (arXiv:2010.02502), eq. 12 and 16.
     """
 
     def __init__(self, config: DDIMConfig) -> None:

@@ -57,7 +57,9 @@ class DiTConfig(Config):
         if self.width % 4:
             raise ValueError(f"width {self.width} must be a multiple of 4 for 2D positions")
         if self.sample_size % self.patch_size:
-            raise ValueError(f"sample_size {self.sample_size} is not a multiple of patch_size {self.patch_size}")
+            raise ValueError(
+                f"sample_size {self.sample_size} is not a multiple of patch_size {self.patch_size}"
+            )
         for flag, size in (("pooled", "pooled_dim"), ("cross", "cond_dim")):
             if getattr(self, size) is not None and not getattr(self, flag):
                 raise ValueError(f"{size} is set but `{flag}` is false, so it would not be read")

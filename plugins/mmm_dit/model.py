@@ -1,4 +1,4 @@
-"""The diffusion transformer as a list of parts. Axes: b batch, c h w, p patch side, l tokens, t text tokens, d width."""
+"""The diffusion transformer as a list of parts. Axes: b batch, c h w, l tokens, t text tokens, d width."""
 
 from __future__ import annotations
 
@@ -47,11 +47,15 @@ class Embed(nn.Module):
         self.positions = GridEmbedding(config.width, config.sample_size // patch)
         self.time = TimeEmbedding(config.freq_dim, config.width, shift=config.freq_shift, scale=config.times)
         self.label = nn.Embedding(config.num_classes, config.width) if config.num_classes else None
-        self.pooled = nn.Linear(known(config.pooled_dim, "pooled_dim"), config.width) if config.pooled else None
+        self.pooled = (
+            nn.Linear(known(config.pooled_dim, "pooled_dim"), config.width) if config.pooled else None
+        )
         nn.init.xavier_uniform_(self.patch.weight)
         nn.init.zeros_(self.patch.bias)
-        for layer in (self.time.up, self.time.down, *([] if self.label is None else [self.label])):
-            nn.init.normal_(layer.weight, std=0.02)
+        nn.init.normal_(self.time.up.weight, std=0.02)
+        nn.init.normal_(self.time.down.weight, std=0.02)
+        if self.label is not None:
+            nn.init.normal_(self.label.weight, std=0.02)
 
     def forward(self, state: State) -> dict[str, Tensor]:
         x = need(state, "x", "the DiT")
@@ -92,7 +96,9 @@ class Block(nn.Module):
         shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(state["c"]).chunk(6, dim=1)
         h = h + gate1.unsqueeze(1) * self.attn(modulate(self.norm1(h), shift1, scale1))
         if self.cross is not None:
-            h = h + self.cross(h, need(state, "cond.embeds", "a DiT with cross: true"), state.get("cond.mask"))
+            h = h + self.cross(
+                h, need(state, "cond.embeds", "a DiT with cross: true"), state.get("cond.mask")
+            )
         return {"h": h + gate2.unsqueeze(1) * self.mlp(modulate(self.norm2(h), shift2, scale2))}
 
 

@@ -29,17 +29,19 @@ def embed_part(config: DiTConfig) -> Part:
     if config.pooled:
         total += cost.linear(config.pooled_dim or 0, width)
     pooled = ("cond.pooled",) if config.pooled else ()
-    return Part("embed", ("x", "t", "cond.label", *pooled), ("h", "c"), total.params, total.flops)
+    return Part("embed", ("x", "t", "cond.label", *pooled), ("h", "c"), *total.both)
 
 
 def block_part(config: DiTConfig, index: int) -> Part:
     """One block."""
     width, tokens = config.width, config.tokens
-    total = cost.attention(width, tokens) + cost.mlp(width, config.hidden, tokens) + cost.linear(width, 6 * width)
+    total = (
+        cost.attention(width, tokens) + cost.mlp(width, config.hidden, tokens) + cost.linear(width, 6 * width)
+    )
     if config.cross:
         total += cost.cross_attention(width, tokens, config.cond_dim or 0, COND_TOKENS)
     reads = ("h", "c", "cond.embeds", "cond.mask") if config.cross else ("h", "c")
-    return Part(f"block{index}", reads, ("h",), total.params, total.flops)
+    return Part(f"block{index}", reads, ("h",), *total.both)
 
 
 def head_part(config: DiTConfig) -> Part:
@@ -47,4 +49,4 @@ def head_part(config: DiTConfig) -> Part:
     width, channels = config.width, config.in_channels * (1 + config.learned_sigma)
     total = cost.linear(width, 2 * width) + cost.linear(width, config.patch_size**2 * channels, config.tokens)
     writes = ("pred", "variance") if config.learned_sigma else ("pred",)
-    return Part("head", ("h", "c", "x"), writes, total.params, total.flops)
+    return Part("head", ("h", "c", "x"), writes, *total.both)

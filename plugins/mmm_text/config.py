@@ -33,7 +33,7 @@ class TextEncoderConfig(Config):
     activation: Literal["gelu", "gelu_tanh", "quick_gelu"] = "quick_gelu"
     causal: bool = True
     pool: Literal["eos", "argmax", "mean"] = "eos"
-    eos_id: int | None = 49407
+    eos_id: int = 49407
     projection: bool = False
     pooled_dim: int = Field(default=0, validate_default=False)
     eps: float = 1e-5
@@ -49,10 +49,14 @@ class TextEncoderConfig(Config):
     def _check(self) -> TextEncoderConfig:
         if self.width % self.num_heads:
             raise ValueError(f"width {self.width} does not divide into {self.num_heads} heads")
-        if self.pool == "eos" and self.eos_id is None:
-            raise ValueError("pool: eos needs eos_id")
+        if self.pool == "eos" and not 0 <= self.eos_id < self.vocab_size:
+            raise ValueError(
+                f"pool: eos, but eos_id {self.eos_id} is not in a vocabulary of {self.vocab_size}"
+            )
         if self.pooled_dim != self.width and not self.projection:
-            raise ValueError(f"pooled_dim is {self.pooled_dim} and width {self.width}, which needs `projection: true`")
+            raise ValueError(
+                f"pooled_dim is {self.pooled_dim} and width {self.width}, which needs `projection: true`"
+            )
         return self
 
 

@@ -37,5 +37,7 @@ class LabelTokenizer:
         names = [words[0] for words in self.config.classes]
         what = "names no class" if not found else "names " + " and ".join(names[i] for i in sorted(found))
         raise RunError(
-            problem("E709", f"the text {text!r} {what}; expected exactly one", hint="classes: " + ", ".join(names))
+            problem(
+                "E709", f"the text {text!r} {what}; expected exactly one", hint="classes: " + ", ".join(names)
+            )
         )

@@ -12,6 +12,8 @@ from mmm_graph.nn.parts import State, need, run_parts
 from mmm_text.config import EncodeConfig, TextEncoderConfig
 from mmm_text.parts import encoder_path
 
+LAST = EncodeConfig()
+
 
 class TextEncoder(nn.Module):
     """Token ids [b,t] to embeds [b,t,d] and one pooled vector [b,d] (or [b,pooled_dim]).
@@ -27,9 +29,9 @@ class TextEncoder(nn.Module):
         self.parts.update({"norm": Norm(config), "tap": Tap(), "pool": Pool(config)})
         initialise(self, config)
 
-    def forward(self, state: State, call: EncodeConfig | None = None) -> dict[str, Tensor]:
+    def forward(self, state: State, call: EncodeConfig = LAST) -> dict[str, Tensor]:
         """{ids, mask?} -> {embeds, pooled}."""
-        full = run_parts(self.parts, encoder_path(self.config, call or EncodeConfig()), state)
+        full = run_parts(self.parts, encoder_path(self.config, call), state)
         return {key: need(full, key, "the text encoder") for key in ("embeds", "pooled")}
 
 
@@ -46,7 +48,11 @@ class Embed(nn.Module):
         length, limit = ids.shape[1], self.position.num_embeddings
         if length > limit:
             raise RunError(
-                problem("E706", f"{length} tokens, but the text encoder has {limit} positions", hint="tokenizer: set max_length")
+                problem(
+                    "E706",
+                    f"{length} tokens, but the text encoder has {limit} positions",
+                    hint="tokenizer: set max_length",
+                )
             )
         return {"h": self.token(ids) + self.position.weight[:length]}
 
@@ -92,7 +98,9 @@ class Pool(nn.Module):
     def __init__(self, config: TextEncoderConfig) -> None:
         super().__init__()
         self.pool, self.eos_id = POOLS[config.pool], config.eos_id
-        self.projection = nn.Linear(config.width, config.pooled_dim, bias=False) if config.projection else None
+        self.projection = (
+            nn.Linear(config.width, config.pooled_dim, bias=False) if config.projection else None
+        )
 
     def forward(self, state: State) -> dict[str, Tensor]:
         ids = need(state, "ids", "the text encoder")
@@ -113,17 +121,17 @@ def attention_mask(mask: Tensor | None, causal: bool) -> Tensor | None:
     return (keys & before) | torch.eye(length, dtype=torch.bool, device=mask.device)
 
 
-def pool_eos(h: Tensor, ids: Tensor, mask: Tensor | None, eos_id: int | None) -> Tensor:
-    """The state at the first `eos_id`."""
-    return take(h, (ids == eos_id).int().argmax(dim=1))
+def pool_eos(h: Tensor, ids: Tensor, mask: Tensor | None, eos_id: int) -> Tensor:
+    """The state at the first `eos_id`; every text must have one."""
+    return take(h, ids.eq(eos_id).int().argmax(dim=1))
 
 
-def pool_argmax(h: Tensor, ids: Tensor, mask: Tensor | None, eos_id: int | None) -> Tensor:
+def pool_argmax(h: Tensor, ids: Tensor, mask: Tensor | None, eos_id: int) -> Tensor:
     """The state at the largest id: OpenAI's vocabulary ends with the end-of-text token."""
     return take(h, ids.argmax(dim=1))
 
 
-def pool_mean(h: Tensor, ids: Tensor, mask: Tensor | None, eos_id: int | None) -> Tensor:
+def pool_mean(h: Tensor, ids: Tensor, mask: Tensor | None, eos_id: int) -> Tensor:
     """The mean over tokens that are not padding."""
     if mask is None:
         return h.mean(dim=1)

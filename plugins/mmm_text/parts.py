@@ -15,11 +15,11 @@ def encoder_parts(config: TextEncoderConfig) -> tuple[Part, ...]:
     block = cost.norm(width) * 2 + cost.attention(width, tokens) + cost.mlp(width, config.hidden, tokens)
     pool = cost.linear(width, config.pooled_dim, bias=False) * config.projection
     return (
-        part("embed", ("ids",), ("h",), embed),
-        *(part(f"block{i}", ("h", "mask"), ("h",), block) for i in range(config.depth)),
-        part("norm", ("h",), ("h",), cost.norm(width)),
-        part("tap", ("h",), ("embeds",), Cost()),
-        part("pool", ("h", "ids", "mask"), ("pooled",), pool),
+        Part("embed", ("ids",), ("h",), *embed.both),
+        *(Part(f"block{i}", ("h", "mask"), ("h",), *block.both) for i in range(config.depth)),
+        Part("norm", ("h",), ("h",), *cost.norm(width).both),
+        Part("tap", ("h",), ("embeds",), *Cost().both),
+        Part("pool", ("h", "ids", "mask"), ("pooled",), *pool.both),
     )
 
 
@@ -31,13 +31,10 @@ def encoder_path(config: TextEncoderConfig, call: EncodeConfig) -> tuple[str, ..
     """
     layer = call.layer if call.layer >= 0 else config.depth + 1 + call.layer
     if not 0 <= layer <= config.depth:
-        raise ValueError(f"layer {call.layer} is not one of the {config.depth + 1} hidden states of this text encoder")
+        raise ValueError(
+            f"layer {call.layer} is not one of the {config.depth + 1} hidden states of this text encoder"
+        )
     blocks = [f"block{i}" for i in range(config.depth)]
     if call.norm:
         return ("embed", *blocks[:layer], "norm", "tap", "pool")
     return ("embed", *blocks[:layer], "tap", *blocks[layer:], "norm", "pool")
-
-
-def part(name: str, reads: tuple[str, ...], writes: tuple[str, ...], total: Cost) -> Part:
-    """A row of the table."""
-    return Part(name, reads, writes, total.params, total.flops)

@@ -28,7 +28,9 @@ class HfTokenizer:
     def __init__(self, config: TokenizerConfig, path: Path | str | None = None) -> None:
         if path is None:
             raise InputError(
-                problem("E601", "tokenizer.hf needs a file", hint='weights: "file:..." naming a tokenizer.json')
+                problem(
+                    "E601", "tokenizer.hf needs a file", hint='weights: "file:..." naming a tokenizer.json'
+                )
             )
         self.tokenizer, extra = read_tokenizer(Path(path))
         padding, truncation = self.tokenizer.padding or {}, self.tokenizer.truncation or {}
@@ -37,14 +39,20 @@ class HfTokenizer:
         length = config.max_length or truncation.get("max_length") or padding.get("length")
         length = length or extra.get("model_max_length")
         self.max_length: int | None = int(length) if length and length < NO_LIMIT else None
-        self.is_fixed = config.pad == "max_length" or (config.pad is None and padding.get("length") is not None)
-        self.pad_id = self.find_pad(config.pad_token or padding.get("pad_token") or token_text(extra.get("pad_token")))
+        self.is_fixed = config.pad == "max_length" or (
+            config.pad is None and padding.get("length") is not None
+        )
+        self.pad_id = self.find_pad(
+            config.pad_token or padding.get("pad_token") or token_text(extra.get("pad_token"))
+        )
         self.truncate = config.truncate
         if self.is_fixed and self.max_length is None:
             raise InputError(problem("E602", "pad: max_length needs max_length; the tokenizer file has none"))
-        if self.truncate and self.max_length is None:
-            raise InputError(problem("E602", "truncate: true needs max_length; the tokenizer file has none"))
         if self.truncate:
+            if self.max_length is None:
+                raise InputError(
+                    problem("E602", "truncate: true needs max_length; the tokenizer file has none")
+                )
             self.tokenizer.enable_truncation(self.max_length)
 
     def encode(self, text: Sequence[str]) -> dict[str, Tensor]:
@@ -55,7 +63,11 @@ class HfTokenizer:
         length = self.max_length if self.is_fixed and self.max_length else longest
         if self.pad_id is None and any(len(row) < length for row in rows):
             raise RunError(
-                problem("E707", "texts differ in length and the tokenizer has no padding token", hint="set pad_token")
+                problem(
+                    "E707",
+                    "texts differ in length and the tokenizer has no padding token",
+                    hint="set pad_token",
+                )
             )
         ids = torch.full((len(rows), length), self.pad_id or 0, dtype=torch.int64)
         mask = torch.zeros(len(rows), length, dtype=torch.bool)
@@ -66,7 +78,11 @@ class HfTokenizer:
 
     def decode(self, ids: Tensor, mask: Tensor | None = None) -> list[str]:
         """Texts of ids [b,t], special tokens left out."""
-        rows = ids.tolist() if mask is None else [row[keep].tolist() for row, keep in zip(ids, mask.bool(), strict=True)]
+        rows = (
+            ids.tolist()
+            if mask is None
+            else [row[keep].tolist() for row, keep in zip(ids, mask.bool(), strict=True)]
+        )
         return list(self.tokenizer.decode_batch(rows, skip_special_tokens=True))
 
     def check(self, text: Sequence[str], rows: Sequence[Sequence[int]]) -> None:
@@ -104,13 +120,17 @@ def read_tokenizer(path: Path) -> tuple[Tokenizer, dict[str, Any]]:
     """
     file = path / "tokenizer.json" if path.is_dir() else path
     if not file.is_file():
-        raise InputError(problem("E601", f"there is no tokenizer at {file}", hint="a tokenizer.json, or its folder"))
+        raise InputError(
+            problem("E601", f"there is no tokenizer at {file}", hint="a tokenizer.json, or its folder")
+        )
     try:
         tokenizer = Tokenizer.from_str(file.read_text(encoding="utf-8"))
     except Exception as error:  # the library raises bare Exception
         raise InputError(problem("E601", f"{file} is not a tokenizer file: {error}")) from error
     beside = file.parent / "tokenizer_config.json"
-    return tokenizer, json.loads(beside.read_text(encoding="utf-8")) if path.is_dir() and beside.is_file() else {}
+    return tokenizer, json.loads(
+        beside.read_text(encoding="utf-8")
+    ) if path.is_dir() and beside.is_file() else {}
 
 
 def token_text(token: Any) -> str | None:

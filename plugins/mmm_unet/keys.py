@@ -1,4 +1,4 @@
-"""Names of the weights: ours -> diffusers' UNet2DConditionModel. `{i}`, `{j}` stand for numbers; a row names a prefix."""
+"""Names of the weights: ours -> diffusers' UNet2DConditionModel. `{i}` stands for a number; a row names a prefix."""
 
 RESNET = {
     "norm1": "norm1",
@@ -17,8 +17,14 @@ TRANSFORMER = {
     "layers.{k}.norm1": "transformer_blocks.{k}.norm1",
     "layers.{k}.norm2": "transformer_blocks.{k}.norm2",
     "layers.{k}.norm3": "transformer_blocks.{k}.norm3",
-    **{f"layers.{{k}}.attn.{ours}": f"transformer_blocks.{{k}}.attn1.{theirs}" for ours, theirs in ATTENTION.items()},
-    **{f"layers.{{k}}.cross.{ours}": f"transformer_blocks.{{k}}.attn2.{theirs}" for ours, theirs in ATTENTION.items()},
+    **{
+        f"layers.{{k}}.attn.{ours}": f"transformer_blocks.{{k}}.attn1.{theirs}"
+        for ours, theirs in ATTENTION.items()
+    },
+    **{
+        f"layers.{{k}}.cross.{ours}": f"transformer_blocks.{{k}}.attn2.{theirs}"
+        for ours, theirs in ATTENTION.items()
+    },
     "layers.{k}.mlp.up": "transformer_blocks.{k}.ff.net.0.proj",
     "layers.{k}.mlp.down": "transformer_blocks.{k}.ff.net.2",
     "proj_out": "proj_out",

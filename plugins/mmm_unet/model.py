@@ -147,7 +147,8 @@ class SelfAttention(nn.Module):
         self.pixels = PixelAttention(level.channels, level.num_heads, config.groups, config.eps)
 
     def forward(self, h: Tensor, state: State) -> Tensor:
-        return self.pixels(h)
+        y: Tensor = self.pixels(h)
+        return y
 
 
 def attention(config: UNetConfig, level: Level) -> nn.Module:
@@ -159,7 +160,9 @@ def attention(config: UNetConfig, level: Level) -> nn.Module:
 
 def resnet(config: UNetConfig, in_channels: int, out_channels: int) -> Resnet:
     """A residual block with the time vector and norms of the config."""
-    return Resnet(in_channels, out_channels, time_dim=config.time_dim, num_groups=config.groups, eps=config.eps)
+    return Resnet(
+        in_channels, out_channels, time_dim=config.time_dim, num_groups=config.groups, eps=config.eps
+    )
 
 
 FORMS = {"block": Block, "middle": Middle, "down": Half, "up": Double}

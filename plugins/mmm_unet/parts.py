@@ -27,13 +27,14 @@ def embed_part(config: UNetConfig) -> Part:
     total = cost.time_embedding(config.channels[0], config.time_dim)
     total += cost.table(config.num_classes or 0, config.time_dim)
     total += cost.conv(config.in_channels, config.channels[0], pixels(config, 0))
-    return part("embed", ("x", "t", "cond.label"), ("h", "temb", "skip0"), total)
+    return Part("embed", ("x", "t", "cond.label"), ("h", "temb", "skip0"), *total.both)
 
 
 def head_part(config: UNetConfig) -> Part:
     """The last norm and convolution."""
     width = config.channels[0]
-    return part("head", ("h",), ("pred",), cost.norm(width) + cost.conv(width, config.out_channels, pixels(config, 0)))
+    total = cost.norm(width) + cost.conv(width, config.out_channels, pixels(config, 0))
+    return Part("head", ("h",), ("pred",), *total.both)
 
 
 def row_part(config: UNetConfig, row: Row) -> Part:
@@ -41,17 +42,17 @@ def row_part(config: UNetConfig, row: Row) -> Part:
     width, here = row.level.channels, pixels(config, row.depth)
     writes = ("h", row.writes_skip) if row.writes_skip else ("h",)
     if row.form == "down":
-        return part(row.name, ("h",), writes, cost.conv(width, width, pixels(config, row.depth + 1)))
+        return Part(row.name, ("h",), writes, *cost.conv(width, width, pixels(config, row.depth + 1)).both)
     if row.form == "up":
-        return part(row.name, ("h",), writes, cost.conv(width, width, pixels(config, row.depth - 1)))
+        return Part(row.name, ("h",), writes, *cost.conv(width, width, pixels(config, row.depth - 1)).both)
     total = cost.resnet(row.in_channels + row.skip_channels, width, here, config.time_dim)
     if row.form == "middle":
         total += cost.resnet(width, width, here, config.time_dim)
     total += attention(config, row.level, here)
-    reads = ("h", row.reads_skip, "temb") if row.reads_skip else ("h", "temb")
+    reads: tuple[str, ...] = ("h", row.reads_skip, "temb") if row.reads_skip else ("h", "temb")
     if row.level.attention == "cross":
         reads += ("cond.embeds", "cond.mask")
-    return part(row.name, reads, writes, total)
+    return Part(row.name, reads, writes, *total.both)
 
 
 def attention(config: UNetConfig, level: Level, tokens: int) -> Cost:
@@ -61,16 +62,16 @@ def attention(config: UNetConfig, level: Level, tokens: int) -> Cost:
         return Cost()
     if level.attention == "self":
         return cost.pixel_attention(width, tokens)
-    layer = cost.norm(width) * 3 + cost.attention(width, tokens, bias=False) + cost.gated_mlp(width, 4 * width, tokens)
+    layer = (
+        cost.norm(width) * 3
+        + cost.attention(width, tokens, bias=False)
+        + cost.gated_mlp(width, 4 * width, tokens)
+    )
     layer += cost.cross_attention(width, tokens, cond_dim, COND_TOKENS, bias=False)
     return cost.norm(width) + cost.linear(width, width, tokens) * 2 + layer * level.transformer_layers
 
 
 def pixels(config: UNetConfig, depth: int) -> int:
     """Pixels of x after halving it `depth` times, odd sizes rounded up."""
-    return (-(-config.sample_size // 2**depth)) ** 2
-
-
-def part(name: str, reads: tuple[str, ...], writes: tuple[str, ...], total: Cost) -> Part:
-    """A row of the table."""
-    return Part(name, reads, writes, total.params, total.flops)
+    side: int = -(-config.sample_size // 2**depth)
+    return side * side

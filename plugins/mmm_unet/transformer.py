@@ -27,11 +27,15 @@ class PixelTransformer(nn.Module):
         width = level.channels
         self.is_linear = config.linear_projection
         self.norm = GroupNorm(config.groups, width, NORM_EPS)
-        self.proj_in: nn.Module = nn.Linear(width, width) if self.is_linear else Conv2d(width, width, kernel=1)
+        self.proj_in: nn.Module = (
+            nn.Linear(width, width) if self.is_linear else Conv2d(width, width, kernel=1)
+        )
         self.layers = nn.ModuleList(
             Layer(width, cond_dim, level.num_heads) for _ in range(level.transformer_layers)
         )
-        self.proj_out: nn.Module = nn.Linear(width, width) if self.is_linear else Conv2d(width, width, kernel=1)
+        self.proj_out: nn.Module = (
+            nn.Linear(width, width) if self.is_linear else Conv2d(width, width, kernel=1)
+        )
         zero(self.proj_out)
 
     def forward(self, x: Tensor, state: State) -> Tensor:
@@ -44,14 +48,16 @@ class PixelTransformer(nn.Module):
     def enter(self, x: Tensor) -> Tensor:
         """b c h w -> b l c."""
         if self.is_linear:
-            return self.proj_in(x.flatten(2).transpose(1, 2))
-        return self.proj_in(x).flatten(2).transpose(1, 2)
+            x = x.flatten(2).transpose(1, 2)
+        y: Tensor = self.proj_in(x)
+        return y if self.is_linear else y.flatten(2).transpose(1, 2)
 
     def leave(self, tokens: Tensor, like: Tensor) -> Tensor:
         """b l c -> b c h w."""
-        if self.is_linear:
-            return self.proj_out(tokens).transpose(1, 2).view_as(like)
-        return self.proj_out(tokens.transpose(1, 2).reshape(like.shape))
+        if not self.is_linear:
+            tokens = tokens.transpose(1, 2).reshape(like.shape)
+        y: Tensor = self.proj_out(tokens)
+        return y.transpose(1, 2).reshape(like.shape) if self.is_linear else y
 
 
 class Layer(nn.Module):
@@ -69,4 +75,5 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, cond: Tensor, mask: Tensor | None) -> Tensor:
         x = x + self.attn(self.norm1(x))
         x = x + self.cross(self.norm2(x), cond, mask)
-        return x + self.mlp(self.norm3(x))
+        y: Tensor = x + self.mlp(self.norm3(x))
+        return y

@@ -52,7 +52,9 @@ class VaeConfig(Config):
         if not self.channels:
             raise ValueError("channels is empty")
         if self.factor != 2 ** (len(self.channels) - 1):
-            raise ValueError(f"factor is {self.factor}, but {len(self.channels)} levels halve to 1/{2 ** (len(self.channels) - 1)}")
+            raise ValueError(
+                f"factor is {self.factor}, but {len(self.channels)} levels halve to 1/{2 ** (len(self.channels) - 1)}"
+            )
         for width in self.channels:
             if width % self.groups:
                 raise ValueError(f"{width} channels do not divide into {self.groups} groups")

@@ -14,7 +14,10 @@ MIDDLE = {
 
 DIFFUSERS = {
     "enc_in.conv": "encoder.conv_in",
-    **{f"enc{{i}}.resnets.{{j}}.{ours}": f"encoder.down_blocks.{{i}}.resnets.{{j}}.{b}" for ours, b in RESNET.items()},
+    **{
+        f"enc{{i}}.resnets.{{j}}.{ours}": f"encoder.down_blocks.{{i}}.resnets.{{j}}.{b}"
+        for ours, b in RESNET.items()
+    },
     "enc{i}.down.conv": "encoder.down_blocks.{i}.downsamplers.0.conv",
     **{f"enc_mid.{ours}": f"encoder.mid_block.{theirs}" for ours, theirs in MIDDLE.items()},
     "enc_out.norm": "encoder.conv_norm_out",
@@ -23,7 +26,10 @@ DIFFUSERS = {
     "dec_in.quant": "post_quant_conv",
     "dec_in.conv": "decoder.conv_in",
     **{f"dec_mid.{ours}": f"decoder.mid_block.{theirs}" for ours, theirs in MIDDLE.items()},
-    **{f"dec{{i}}.resnets.{{j}}.{ours}": f"decoder.up_blocks.{{i}}.resnets.{{j}}.{b}" for ours, b in RESNET.items()},
+    **{
+        f"dec{{i}}.resnets.{{j}}.{ours}": f"decoder.up_blocks.{{i}}.resnets.{{j}}.{b}"
+        for ours, b in RESNET.items()
+    },
     "dec{i}.up.conv": "decoder.up_blocks.{i}.upsamplers.0.conv",
     "dec_out.norm": "decoder.conv_norm_out",
     "dec_out.conv": "decoder.conv_out",

@@ -15,17 +15,19 @@ def vae_parts(config: VaeConfig) -> tuple[Part, ...]:
     latent, first, last = config.latent_channels, config.channels[0], config.channels[-1]
     enc_out = cost.norm(last) + cost.conv(last, 2 * latent, small)
     enc_out += cost.conv(2 * latent, 2 * latent, small, kernel=1) * config.quant_conv
-    dec_in = cost.conv(latent, latent, small, kernel=1) * config.post_quant_conv + cost.conv(latent, last, small)
+    dec_in = cost.conv(latent, latent, small, kernel=1) * config.post_quant_conv + cost.conv(
+        latent, last, small
+    )
     dec_out = cost.norm(first) + cost.conv(first, config.image_channels, large)
     return (
-        part("enc_in", ("image",), ("h",), cost.conv(config.image_channels, first, large)),
-        *(part(f"enc{i}", ("h",), ("h",), encoder_level(config, i)) for i in range(top + 1)),
-        part("enc_mid", ("h",), ("h",), middle(config)),
-        part("enc_out", ("h",), ("mean", "logvar"), enc_out),
-        part("dec_in", ("latents",), ("h",), dec_in),
-        part("dec_mid", ("h",), ("h",), middle(config)),
-        *(part(f"dec{k}", ("h",), ("h",), decoder_level(config, top - k)) for k in range(top + 1)),
-        part("dec_out", ("h",), ("image",), dec_out),
+        Part("enc_in", ("image",), ("h",), *cost.conv(config.image_channels, first, large).both),
+        *(Part(f"enc{i}", ("h",), ("h",), *encoder_level(config, i).both) for i in range(top + 1)),
+        Part("enc_mid", ("h",), ("h",), *middle(config).both),
+        Part("enc_out", ("h",), ("mean", "logvar"), *enc_out.both),
+        Part("dec_in", ("latents",), ("h",), *dec_in.both),
+        Part("dec_mid", ("h",), ("h",), *middle(config).both),
+        *(Part(f"dec{k}", ("h",), ("h",), *decoder_level(config, top - k).both) for k in range(top + 1)),
+        Part("dec_out", ("h",), ("image",), *dec_out.both),
     )
 
 
@@ -67,9 +69,5 @@ def middle(config: VaeConfig) -> Cost:
 
 def pixels(config: VaeConfig, level: int) -> int:
     """Pixels at a level."""
-    return (config.sample_size // 2**level) ** 2
-
-
-def part(name: str, reads: tuple[str, ...], writes: tuple[str, ...], total: Cost) -> Part:
-    """A row of the table."""
-    return Part(name, reads, writes, total.params, total.flops)
+    side: int = config.sample_size // 2**level
+    return side * side

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 
 def their_name(key: str, table: Mapping[str, str]) -> str:
@@ -32,7 +33,9 @@ def copy_weights() -> Callable[..., set[str]]:
         for key, value in ours.state_dict().items():
             name = prefix + their_name(key.removeprefix("parts."), table)
             read.add(name)
-            assert theirs[name].numel() == value.numel(), f"{key} {tuple(value.shape)} {name} {tuple(theirs[name].shape)}"
+            assert theirs[name].numel() == value.numel(), (
+                f"{key} {tuple(value.shape)} {name} {tuple(theirs[name].shape)}"
+            )
             state[key] = theirs[name].reshape(value.shape)
         ours.load_state_dict(state)
         return set(theirs) - read
@@ -53,3 +56,42 @@ def scramble() -> Callable[[nn.Module], nn.Module]:
         return module
 
     return fill
+
+
+class Reads(dict):
+    """A state that remembers which keys were asked for."""
+
+    def __init__(self, values):
+        super().__init__(values)
+        self.asked = set()
+
+    def get(self, key, default=None):
+        self.asked.add(key)
+        return super().get(key, default)
+
+    def __getitem__(self, key):
+        self.asked.add(key)
+        return super().__getitem__(key)
+
+
+@pytest.fixture
+def check_parts() -> Callable[..., dict]:
+    """Runs a model part by part and holds the parts table to it: order, keys, weights and work (within 3 %)."""
+
+    def check(table, model: nn.Module, inputs: Mapping[str, torch.Tensor], path=None) -> dict:
+        assert [part.name for part in table] == list(model.parts)
+        rows = {part.name: part for part in table}
+        state = dict(inputs)
+        for name in path or rows:
+            part, module = rows[name], model.parts[name]
+            seen = Reads({k: v for k, v in state.items() if k in part.reads})
+            with FlopCounterMode(display=False) as counter:
+                written = module(seen)
+            assert seen.asked <= set(part.reads), f"{name} reads {seen.asked - set(part.reads)} undeclared"
+            assert set(written) == set(part.writes), name
+            assert sum(p.numel() for p in module.parameters()) == part.params, name
+            assert counter.get_total_flops() == pytest.approx(part.flops, rel=0.03), name
+            state.update(written)
+        return state
+
+    return check

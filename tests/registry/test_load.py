@@ -46,23 +46,53 @@ def test_a_good_plugin_is_listed_with_its_distribution_and_kinds(site: Site) -> 
     assert registry.problems == ()
 
 
+HOOK = HEAD + "@hookimpl\ndef mmm_register_nodes():\n    "
+WRAPPER = HOOK.replace("@hookimpl", "@hookimpl(wrapper=True)")
 BROKEN = {
-    "missing import": ("import no_such_module_xyz\n", "ModuleNotFoundError: No module named 'no_such_module_xyz'", 1),
+    "missing import": (
+        "import no_such_module_xyz\n",
+        "ModuleNotFoundError: No module named 'no_such_module_xyz'",
+        1,
+    ),
     "syntax": ("x = 1\ndef f(:\n", "SyntaxError: invalid syntax", 2),
     "at import": ("\n\n1 / 0\n", "ZeroDivisionError: division by zero", 3),
     "exit": ("import sys\nsys.exit('I go')\n", "SystemExit: I go", 2),
-    "in a hook": (HEAD + "@hookimpl\ndef mmm_register_nodes():\n    raise RuntimeError('no\\nway')\n", "RuntimeError: no way", 4),
-    "not a list": (RETURNS.format("None"), "mmm_register_nodes returned NoneType; expected a list of node types", 2),
-    "a generator": (RETURNS.format("(x for x in ())"), "returned generator; expected a list of node types", 2),
-    "wrong items": (RETURNS.format("['adaptor.x']"), "returned a list with 'adaptor.x'; expected only node types", 2),
-    "misspelt": (HEAD + "@hookimpl\ndef mmm_register_node():\n    return []\n", "there is no hook 'mmm_register_node'; did you mean mmm_register_nodes", 2),
-    "unknown argument": (HEAD + "@hookimpl\ndef mmm_register_nodes(register):\n    return []\n", "Argument(s) {'register'} are declared in the hookimpl", 0),
+    "in a hook": (HOOK + "raise RuntimeError('no\\nway')\n", "RuntimeError: no way", 4),
+    "not a list": (
+        RETURNS.format("None"),
+        "mmm_register_nodes returned NoneType; expected a list of node types",
+        2,
+    ),
+    "a generator": (
+        RETURNS.format("(x for x in ())"),
+        "returned generator; expected a list of node types",
+        2,
+    ),
+    "wrong items": (
+        RETURNS.format("['adaptor.x']"),
+        "returned a list with 'adaptor.x'; expected only node types",
+        2,
+    ),
+    "misspelt": (
+        RETURNS.format("[]").replace("nodes", "node"),
+        "there is no hook 'mmm_register_node'; did you mean mmm_register_nodes",
+        2,
+    ),
+    "unknown argument": (
+        RETURNS.format("[]").replace("()", "(register)"),
+        "Argument(s) {'register'} are declared in the hookimpl",
+        0,
+    ),
     "unmarked": ("def mmm_run_event(event): ...\n", "mmm_run_event is not marked with @hookimpl", 1),
     "no hooks": ("x = 1\n", "it has no function marked with @hookimpl", 0),
-    "wrapper": (HEAD + "@hookimpl(wrapper=True)\ndef mmm_register_nodes():\n    return (yield)\n", "is a wrapper", 2),
-    "bad kind": (OP.format("'Loss', 'a:b', returns={'y': 'Any'}"), "'Loss' is not a kind; expected role.name", 0),
+    "wrapper": (WRAPPER + "return (yield)\n", "is a wrapper", 2),
+    "bad kind": (
+        OP.format("'Loss', 'a:b', returns={'y': 'Any'}"),
+        "'Loss' is not a kind; expected role.name",
+        0,
+    ),
     "bad port": (OP.format("'loss.x', 'a:b', returns={'y': 'Imag[b]'}"), "unknown kind 'Imag'", 5),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("source", "cause", "line"), BROKEN.values(), ids=BROKEN)
@@ -239,6 +269,6 @@ def test_a_file_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
 
 
 def test_loading_imports_no_torch() -> None:
-    code = "import sys\nfrom mmm_graph.registry import load_registry\nload_registry(points=[])\nprint('torch' in sys.modules)"
+    code = "import sys; from mmm_graph.registry import load_registry; load_registry(); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -37,7 +37,7 @@ def test_anchors_and_tags_are_marked():
         ("[+1]", "expected a value, found '+'", 1, 2),
         ("[NaN]", "expected a value, found 'N'", 1, 2),
         ("[truex]", "expected a value, found 't'", 1, 2),
-        ("['a']", "expected a value, found \"'\"", 1, 2),
+        ("['a']", 'expected a value, found "\'"', 1, 2),
         ('["a\nb"]', "expected a value, found '\"'", 1, 2),
         ('["\\ud800"]', "the text has a bad escape", 1, 2),
         ('["\\q"]', "the text has a bad escape", 1, 2),

@@ -73,9 +73,9 @@ def noisy(function: str) -> NodeType:
     )
 
 
-def loss(function: str) -> NodeType:
+def loss(function: str, returns: str = "Scalar[]") -> NodeType:
     ports = {"pred": "Embeds[b,l,d]", "target": "Embeds[b,l,d]"}
-    return op_type("loss.toy", f"toy_nodes:{function}", ports=ports, returns={"loss": "Scalar[]"})
+    return op_type("loss.toy", f"toy_nodes:{function}", ports=ports, returns={"loss": returns})
 
 
 def data(cls: str, **columns: str) -> NodeType:
@@ -155,6 +155,10 @@ BAD: dict[str, tuple[NodeType, str]] = {
     "own noise": (noisy("add_own_noise"), "global generator of torch"),
     "detached": (loss("squared_detached"), "no gradient flows"),
     "unreduced": (loss("unreduced"), r"loss has the shape \[2, 8, 16\]"),
+    "unreduced, any shape": (
+        loss("unreduced", "Scalar"),
+        r"the loss has the shape \[2, 8, 16\]; expected one number",
+    ),
     "column shape": (data("Squares", x="Embeds[b,4]", name="Text[b]"), r"says 4 where it has 3"),
     "column name": (data("Squares", x="Embeds[b,3]"), r"has \['name', 'x'\]; declared are \['x'\]"),
     "random data": (data("NoisySquares", x="Embeds[b,3]", name="Text[b]"), "global generator of torch"),

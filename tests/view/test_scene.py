@@ -71,3 +71,10 @@ def test_a_box_that_a_value_leaves_and_enters_again_is_opened():
     page = make_scene(Graph("g", "main", "$in", {}, {}, {}, nodes, {})).page
     assert list(boxes(page)) == [""]
     assert [child.title for child in page.children] == ["a/first", "a/last", "between"]
+
+
+def test_labels_have_no_tag_and_no_scope_and_are_short():
+    out = {"a": "Latents[b,4,8,8]{digits}", "b": "Latents[b,4,height/8,width/8]"}
+    nodes = (op("n", "k.x", out), op("m", "k.x", {"c": "Text[b]"}, a="n.a", b="n.b"))
+    scene = make_scene(Graph("g", "main", "$in", {}, {}, {}, nodes, {}))
+    assert [edge.label for edge in scene.edges] == ["Latents[b,4,8,8]", "Latents"]

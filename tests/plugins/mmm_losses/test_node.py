@@ -4,12 +4,14 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from mmm_graph.testing import check_node
 from mmm_losses.node import node_types
 
 NODES = {n.kind: n for n in node_types()}
-EXTRA = {"ids.drop": {"config": {"value": 0, "p": 0.5}}}
+SCORES = {"logits": torch.arange(16.0).view(2, 8), "labels": torch.tensor([3, 0])}
+EXTRA = {"ids.drop": {"config": {"value": 0, "p": 0.5}}, "loss.cross_entropy": {"values": SCORES}}
 
 
 @pytest.mark.parametrize("kind", NODES)

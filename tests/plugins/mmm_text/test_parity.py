@@ -61,11 +61,15 @@ def test_hidden_states_and_pooled(copy_weights, scramble, act):
 def test_full_size_is_clip_l():
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    theirs = CLIPTextConfig(hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12)
+    theirs = CLIPTextConfig(
+        hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12
+    )
     with torch.device("meta"):
         ours, reference = TextEncoder(TextEncoderConfig()), CLIPTextModel(theirs)
     assert sum(p.numel() for p in ours.parameters()) == 123_060_480
-    assert sorted(tuple(p.shape) for p in ours.parameters()) == sorted(tuple(p.shape) for p in reference.parameters())
+    assert sorted(tuple(p.shape) for p in ours.parameters()) == sorted(
+        tuple(p.shape) for p in reference.parameters()
+    )
 
 
 def close(got, want):

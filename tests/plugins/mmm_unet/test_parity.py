@@ -104,4 +104,6 @@ def test_full_size_is_stable_diffusion_1_5():
     with torch.device("meta"):
         ours, reference = UNet(UNetConfig(cond_dim=768)), UNet2DConditionModel(cross_attention_dim=768)
     assert sum(p.numel() for p in ours.parameters()) == 859_520_964
-    assert sorted(tuple(p.shape) for p in ours.parameters()) == sorted(tuple(p.shape) for p in reference.parameters())
+    assert sorted(tuple(p.shape) for p in ours.parameters()) == sorted(
+        tuple(p.shape) for p in reference.parameters()
+    )

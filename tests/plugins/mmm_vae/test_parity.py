@@ -69,4 +69,6 @@ def test_full_size_is_stable_diffusion_1_5():
             layers_per_block=2,
         )
     assert sum(p.numel() for p in ours.parameters()) == 83_653_863
-    assert sorted(tuple(p.shape) for p in ours.parameters()) == sorted(tuple(p.shape) for p in reference.parameters())
+    assert sorted(tuple(p.shape) for p in ours.parameters()) == sorted(
+        tuple(p.shape) for p in reference.parameters()
+    )

@@ -1,0 +1,120 @@
+"""Safetensors file, folder or shard index -> names and shapes now, tensors one by one when asked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from mmm_graph.errors import RunError, problem
+
+PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+CHUNK_BYTES = 1 << 22
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """An opened checkpoint.
+
+    Attributes:
+        path: file or folder it was opened from.
+        files: tensor name -> file that holds it.
+        shapes: of every tensor.
+        metadata: of the first file.
+    """
+
+    path: Path
+    files: Mapping[str, Path]
+    shapes: Mapping[str, tuple[int, ...]]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def read(self, names: list[str], device: str | torch.device = "cpu") -> Iterator[tuple[str, Tensor]]:
+        """Tensors by name, each read when the iterator gets there; every file is opened once."""
+        by_file: dict[Path, list[str]] = {}
+        for name in names:
+            by_file.setdefault(self.files[name], []).append(name)
+        for file, inside in by_file.items():
+            with safe_open(file, framework="pt", device=str(device)) as tensors:
+                for name in inside:
+                    yield name, tensors.get_tensor(name)
+
+    def digest(self) -> str:
+        """32 hex digits of the content of all files."""
+        digest = hashlib.blake2b(digest_size=16)
+        for file in sorted(set(self.files.values())):
+            hash_file(digest, file)
+        return digest.hexdigest()
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """Open a .safetensors file, a .safetensors.index.json, or a folder that holds one of them.
+
+    Raises:
+        RunError: E604, a pickle (it can run code when it is loaded); E605, unreadable or nothing to read;
+            E606, a folder with several candidates.
+    """
+    if path.is_dir():
+        path = _in_folder(path)
+    if path.suffix in PICKLES:
+        hint = "convert it to .safetensors, which holds nothing but tensors"
+        raise RunError(problem("E604", f"{path} is a pickle, which can run any code when it is loaded", hint=hint))
+    if path.name.endswith(".index.json"):
+        return _open_index(path)
+    shapes, metadata = _header(path)
+    return Checkpoint(path, dict.fromkeys(shapes, path), shapes, metadata)
+
+
+def hash_file(digest: Any, path: Path) -> None:
+    """Feed a file's content to a hash."""
+    with path.open("rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            digest.update(chunk)
+
+
+def _in_folder(folder: Path) -> Path:
+    for pattern in ("*.safetensors.index.json", "*.safetensors"):
+        found = sorted(folder.glob(pattern))
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(f.name for f in found)
+            message = f"{folder} holds several checkpoints: {names}"
+            raise RunError(problem("E606", message, hint="name the file instead of the folder"))
+    pickles = sorted(f for f in folder.iterdir() if f.suffix in PICKLES)
+    if pickles:
+        return pickles[0]
+    raise RunError(problem("E605", f"{folder} holds no .safetensors file", hint="name the folder that does"))
+
+
+def _open_index(path: Path) -> Checkpoint:
+    try:
+        table = json.loads(path.read_text())["weight_map"]
+        files = {str(name): path.parent / str(file) for name, file in table.items()}
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise RunError(problem("E605", f"{path} is not a shard index: {error}")) from error
+    shapes: dict[str, tuple[int, ...]] = {}
+    metadata: Mapping[str, str] = {}
+    for file in sorted(set(files.values())):
+        inside, metadata = _header(file)
+        shapes.update(inside)
+    lost = sorted(files.keys() - shapes.keys())
+    if lost:
+        raise RunError(problem("E605", f"{path} names tensors that its shards do not hold: {', '.join(lost[:5])}"))
+    return Checkpoint(path, files, {n: shapes[n] for n in files}, metadata)
+
+
+def _header(path: Path) -> tuple[dict[str, tuple[int, ...]], Mapping[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as tensors:
+            shapes = {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
+            return shapes, tensors.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        hint = "the file is damaged, still being written, or something else; fetch it again"
+        raise RunError(problem("E605", f"{path} cannot be read as safetensors: {error}", hint=hint)) from error

@@ -1,0 +1,99 @@
+"""Every node type that this distribution ships is registered, loads without torch, and passes check_node."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mmm_graph.registry import Registry, Used, load_registry
+from mmm_graph.testing import check_node
+
+REGISTRY = load_registry(allow=["mmm-graph"])
+TOKENIZER = Path(__file__).parents[2] / "graphs" / "digits" / "weights" / "tokenizer.json"
+DIT = {"in_channels": 4, "sample_size": 8, "width": 16, "depth": 2, "num_heads": 2, "freq_dim": 8}
+UNET = {
+    "sample_size": 8,
+    "channels": [8, 16],
+    "layers_per_block": 1,
+    "attention": ["none", "cross"],
+    "groups": 4,
+}
+TIMES = {"times": {"steps": 4}}
+LABELS = torch.tensor([1, 3])
+SAMPLER = {"sampler": REGISTRY.models.get("sampler.ddim")}
+
+
+def used(registry: Registry, role: str, kind: str, **config: Any) -> Used:
+    return Used(role, kind, registry.models[kind].config(**config))
+
+
+SETUPS: dict[str, dict[str, Any]] = {
+    "denoiser.dit": {
+        "config": {**DIT, "num_classes": 4},
+        "values": {"cond": {"label": LABELS}},
+    },
+    "denoiser.unet": {
+        "config": {**UNET, "cond_dim": 8, "num_heads": 2},
+        "values": {"cond": {"embeds": torch.ones(2, 6, 8), "mask": torch.ones(2, 6, dtype=torch.bool)}},
+    },
+    "diffusion.denoise": {
+        "uses": {
+            "denoiser": used(REGISTRY, "denoiser", "denoiser.dit", **DIT),
+            "sampler": used(REGISTRY, "sampler", "sampler.heun"),
+            "guidance": used(REGISTRY, "guidance", "guidance.cfg"),
+        }
+    },
+    "encoder.text": {
+        "config": {"vocab_size": 8, "width": 16, "depth": 1, "num_heads": 2, "hidden": 16, "eos_id": 7}
+    },
+    "guidance.none": {"values": {"branches": [torch.ones(2, 4, 8, 8)]}},
+    "ids.drop": {"config": {"value": 0}},
+    "loss.cross_entropy": {"values": {"logits": torch.rand(2, 5), "labels": LABELS}},
+    "rows.take": {"values": {"rows": torch.tensor([1, 0, 1])}},
+    "sampler.init": {"uses": SAMPLER},
+    "sampler.step": {
+        "uses": SAMPLER,
+        "values": {"state": {"x": torch.ones(2, 4, 8, 8)}, "i": 1},
+        "dims": {"h": 8, "w": 8},
+    },
+    "scheduler.cosine": {"methods": TIMES},
+    "scheduler.flow": {"methods": TIMES},
+    "scheduler.linear": {"methods": TIMES},
+    "scheduler.scaled_linear": {"methods": TIMES},
+    "tokenizer.hf": {"path": TOKENIZER},
+    "tokenizer.label": {
+        "config": {"classes": [["cat"], ["dog", "hound"]]},
+        "values": {"text": ["a cat", "the hound"]},
+    },
+    "vae.kl": {
+        "config": {"channels": [8, 16], "groups": 4, "layers_per_block": 1, "sample_size": 16},
+        "methods": {"noise": {"height": 16, "width": 24}},
+    },
+    "vae.pixels": {"methods": {"noise": {"height": 16, "width": 24}}},
+}
+
+
+@pytest.mark.parametrize("kind", REGISTRY.kinds())
+def test_builtin_keeps_its_promises(kind: str) -> None:
+    check_node(REGISTRY.get(kind), **SETUPS.get(kind, {}))
+
+
+def test_every_builtin_plugin_loads() -> None:
+    assert [str(p) for p in REGISTRY.problems] == []
+    assert {p.distribution for p in REGISTRY.plugins} == {"mmm-graph"}
+
+
+def test_builtins_load_without_torch_and_say_where_they_come_from() -> None:
+    code = (
+        "import sys, json; from mmm_graph.registry import load_registry; r = load_registry(allow=['mmm-graph'])\n"
+        "heavy = [m for m in ('torch', 'numpy', 'sklearn', 'transformers', 'PIL') if m in sys.modules]\n"
+        "print(json.dumps([heavy, [k for k in r.kinds() if not r.get(k).doc]]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [[], []]
