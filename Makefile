@@ -4,13 +4,14 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 OUT    ?= out/demo
 
-.PHONY: help demo test lint fix bench train-digits clean
+.PHONY: help demo test lint fix docs bench train-digits clean
 
 help:
 	@echo "make demo           install, then draw ten digits from ten prompts with the weights in graphs/digits"
 	@echo "make test           install, then the tests that need no accelerator"
 	@echo "make lint           format, lint, types and import rules"
 	@echo "make fix            format, and repair what the linter can"
+	@echo "make docs           write the generated pages and pictures of docs again"
 	@echo "make bench          the benchmarks, as tables"
 	@echo "make train-digits   train the weights of graphs/digits again"
 	@echo "make clean          forget caches and outputs (keeps $(VENV))"
@@ -22,7 +23,7 @@ test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m "not gpu and not slow"
 
 lint: $(VENV)/.installed-test
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff format --check --output-format concise .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
@@ -30,6 +31,9 @@ lint: $(VENV)/.installed-test
 fix: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.installed-test
+	$(BIN)/python docs/generate.py
 
 bench: $(VENV)/.installed-test
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done

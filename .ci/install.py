@@ -1,4 +1,4 @@
-"""Makes the virtual environment and installs the project into it, once: `install.py VENV EXTRA`. Run by the Makefile."""
+"""Makes the virtual environment and installs the project, once: `install.py VENV EXTRA`. Run by the Makefile."""
 # Only the standard library, and syntax that an old Python can read far enough to say that it is too old.
 
 import subprocess
@@ -26,7 +26,8 @@ def main(venv, extra):
 
 def install(venv, extra):
     python = path.join(venv, "bin", "python")
-    if not path.exists(python):
+    # pip comes last, so an interrupted start is made again
+    if not path.exists(path.join(venv, "bin", "pip")):
         say("making the virtual environment " + venv)
         failed = "could not make a virtual environment; on Debian and Ubuntu: apt install python3-venv"
         run([sys.executable, "-m", "venv", venv], failed)

@@ -48,11 +48,11 @@ class ModelText:
 class Graph:
     """A graph file under construction.
 
-        g = mmm.Graph("clip")
-        vision = g.model("vision", "encoder.clip_vit", weights="file:...")
-        x = g.call(vision.pooled, image=g.input("image", "Image[b,3,h,w]"))
-        g.output("embeds", x.embeds)
-        g.dump("clip.yaml")
+    g = mmm.Graph("clip")
+    vision = g.model("vision", "encoder.clip_vit", weights="file:...")
+    x = g.call(vision.pooled, image=g.input("image", "Image[b,3,h,w]"))
+    g.output("embeds", x.embeds)
+    g.dump("clip.yaml")
     """
 
     def __init__(self, name: str) -> None:

@@ -8,115 +8,173 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from mmm_graph.api.images import to_images
 from mmm_graph.errors import InputError, did_you_mean, problem
 from mmm_graph.graph.graph import Graph, Input
 from mmm_graph.runtime.events import Request
 
+MAX_SEED = 2**64 - 1
+
 
 def make_request(
-    graph: Graph, given: Mapping[str, Any], seed: int | Sequence[int] = 0, request_id: str = "0"
+    graph: Graph,
+    given: Mapping[str, Any],
+    seed: int | Sequence[int] = 0,
+    request_id: str = "0",
+    *,
+    base: Path | None = None,
 ) -> Request:
     """Bind the inputs of one request.
 
     Args:
-        given: by input name: a text or list of texts, a path or tensor of an image (`b c h w` or `c h w`, [0, 1]),
-            tensors, arrays, numbers. Inputs left out take their default.
+        given: by input name: a text or list of texts, an image as `to_images` takes it, tensors, arrays, numbers.
+            Inputs left out take their default.
         seed: one number, or one per batch element (each then draws as a batch of one with that seed would).
+        base: folder that paths in the graph file's own defaults are relative to.
 
     Raises:
         InputError: E3xx, an unknown name, a missing or unreadable value, sizes that disagree.
     """
     for name in given:
         if name not in graph.inputs:
-            hint = did_you_mean(name, [*graph.inputs, *graph.params])
+            hint = did_you_mean(str(name), [*graph.inputs, *graph.params])
             raise InputError(problem("E301", f"the graph has no input {name!r}", hint=hint))
     values: dict[str, Any] = {}
     for name, port in graph.inputs.items():
-        value = given.get(name, port.default)
+        value = given[name] if name in given else _default(port, base)
         if value is None and port.required:
             hint = f"give --set {name}=..., or run({name}=...)"
             raise InputError(problem("E302", f"input {name!r} ({port.type}) has no value", hint=hint))
         values[name] = None if value is None else _convert(name, port, value)
     size = _broadcast(graph, values, given)
-    if isinstance(seed, int):
-        return Request(request_id, values, (seed,) * size, tuple(range(size)), graph)
-    seeds = tuple(int(s) for s in seed)
-    if len(seeds) != size:
-        raise InputError(problem("E303", f"{len(seeds)} seeds for a batch of {size}", hint="one seed, or one each"))
-    return Request(request_id, values, seeds, (0,) * size, graph)
+    seeds, elements = _seeds(seed, size)
+    return Request(request_id, values, seeds, elements, graph)
+
+
+def _default(port: Input, base: Path | None) -> Any:
+    if port.type.kind != "Image" or base is None:
+        return port.default
+    items = port.default if isinstance(port.default, list | tuple) else [port.default]
+    found = [base / item if isinstance(item, str) else item for item in items]
+    return found if isinstance(port.default, list | tuple) else found[0]
+
+
+def _seeds(seed: int | Sequence[int], size: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Seed and element number of each row."""
+    alone = not isinstance(seed, list | tuple)
+    items: Sequence[Any] = (seed,) if not isinstance(seed, list | tuple) else seed
+    if not all(isinstance(s, int) and not isinstance(s, bool) and 0 <= s <= MAX_SEED for s in items):
+        hint = "one integer, or a list with one for each batch element"
+        raise InputError(
+            problem("E302", f"seed expects integers from 0 to 2^64 - 1, got {seed!r:.80}", hint=hint)
+        )
+    if alone:
+        return (*items,) * size, tuple(range(size))
+    if len(items) != size:
+        raise InputError(
+            problem("E303", f"{len(items)} seeds for a batch of {size}", hint="one seed, or one each")
+        )
+    return tuple(items), (0,) * size
 
 
 def _broadcast(graph: Graph, values: dict[str, Any], given: Mapping[str, Any]) -> int:
-    """Repeat values of one row to the size of their batch symbol; returns the size of the first one."""
+    """Repeat values of one row to the size of their batch symbol; returns the size of `b`, else of the first one."""
+    symbols = {n: _symbol(p) for n, p in graph.inputs.items() if values[n] is not None}
+    batched = {n: s for n, s in symbols.items() if s}
     sizes: dict[str, int] = {}
     owners: dict[str, str] = {}
-    batched = [n for n, p in graph.inputs.items() if p.type.dims and p.type.dims[0].over and values[n] is not None]
     for name in sorted(batched, key=lambda n: n not in given):
-        symbol = str((graph.inputs[name].type.dims or ())[0])
-        size = len(values[name])
-        if size != sizes.get(symbol, 1) and size != 1 and sizes.get(symbol, 1) != 1:
+        symbol, size = batched[name], len(values[name])
+        if 1 not in (size, sizes.get(symbol, 1)) and size != sizes[symbol]:
             message = f"{name} has {size} rows, {owners[symbol]} has {sizes[symbol]}"
             raise InputError(problem("E303", message, hint="give one row, or the same number"))
         if size != 1 or symbol not in sizes:
             sizes[symbol], owners[symbol] = size, name
-    for name in batched:
-        size = sizes[str((graph.inputs[name].type.dims or ())[0])]
-        value = values[name]
+    for name, symbol in batched.items():
+        size, value = sizes[symbol], values[name]
         if len(value) == 1 and size > 1:
             values[name] = value.expand(size, *value.shape[1:]) if isinstance(value, Tensor) else value * size
-    return next(iter(sizes.values()), 1)
+    return sizes.get("b", next(iter(sizes.values()), 1))
+
+
+def _symbol(port: Input) -> str:
+    """The symbol of the batch axis; "" = there is none."""
+    if port.type.many or not port.type.dims or not port.type.dims[0].over:
+        return ""
+    return str(port.type.dims[0])
 
 
 def _convert(name: str, port: Input, value: Any) -> Any:
-    convert: Callable[[Any], Any] = _CONVERT.get(port.type.kind, _tensor)
+    convert: Callable[[Input, Any], Any] = _CONVERT.get(port.type.kind, _tensors)
     try:
-        found = convert(value)
-    except (TypeError, ValueError, OSError, UnidentifiedImageError) as error:
-        message = f"input {name!r} expects {port.type}, got {value!r:.80}: {error}"
+        if port.type.many:
+            return [convert(port, item) for item in value]
+        found = convert(port, value)
+    except (TypeError, ValueError, OSError, RuntimeError, OverflowError) as error:
+        cause = f"there is no such file: {value}" if isinstance(error, FileNotFoundError) else str(error)
+        message = f"input {name!r} expects {port.type}, got {value!r:.80}: {cause}"
         raise InputError(problem("E302", message)) from error
-    dims = port.type.dims
-    if isinstance(found, Tensor) and dims is not None and found.dim() != len(dims):
-        message = f"input {name!r} expects {port.type}, got a tensor of shape {tuple(found.shape)}"
-        raise InputError(problem("E302", message))
+    _check_shape(name, port, found)
     return found
 
 
-def _texts(value: Any) -> list[str]:
+def _check_shape(name: str, port: Input, value: Any) -> None:
+    dims = port.type.dims
+    if not isinstance(value, Tensor) or dims is None:
+        return
+    sizes = [dim.size for dim in dims]
+    alike = len(sizes) == value.dim() and all(n in (None, m) for n, m in zip(sizes, value.shape, strict=True))
+    if not alike:
+        message = f"input {name!r} expects {port.type}, got a tensor of shape {list(value.shape)}"
+        raise InputError(problem("E302", message))
+
+
+def _texts(port: Input, value: Any) -> list[str]:
     items = [value] if isinstance(value, str) else list(value)
     if not items or not all(isinstance(v, str) for v in items):
         raise ValueError("it takes one text or a list of texts")
     return items
 
 
-def _images(value: Any) -> Tensor:
-    if isinstance(value, str | Path):
-        return read_image(Path(value))[None]
-    if isinstance(value, list) and value and all(isinstance(v, str | Path) for v in value):
-        return torch.stack([read_image(Path(v)) for v in value])
-    tensor = _tensor(value).float()
-    return tensor[None] if tensor.dim() == 3 else tensor
+def _images(port: Input, value: Any) -> Tensor:
+    dims = port.type.dims
+    return to_images(value, dims[1].size if dims is not None and len(dims) == 4 else None)
 
 
-def read_image(path: Path) -> Tensor:
-    """An image file as `c h w` in [0, 1]; c is 1 for grey files, 4 with transparency, else 3."""
-    with Image.open(path) as image:
-        mode = image.mode if image.mode in ("L", "RGB", "RGBA") else "RGB"
-        array = np.asarray(image.convert(mode), dtype=np.float32) / 255
-    return torch.from_numpy(array.copy()).reshape(*array.shape[:2], -1).permute(2, 0, 1).contiguous()
+def _tensors(port: Input, value: Any) -> Tensor:
+    """Tensors keep their type; other fractions become the default type, and a number a batch of one."""
+    if isinstance(value, Tensor):
+        return value
+    array = np.asarray(value)
+    found = torch.as_tensor(array)
+    found = found.to(torch.get_default_dtype()) if found.is_floating_point() else found
+    return found[None] if not found.dim() and len(port.type.dims or ()) == 1 else found
 
 
-def _tensor(value: Any) -> Tensor:
-    return value if isinstance(value, Tensor) else torch.as_tensor(value)
+def _bools(port: Input, value: Any) -> Any:
+    if isinstance(value, bool) and not port.type.dims:
+        return value
+    found = _tensors(port, value)
+    if found.dtype != torch.bool:
+        raise ValueError("it takes true or false")
+    return found
 
 
-_CONVERT: Mapping[str, Callable[[Any], Any]] = {
+def _scalars(port: Input, value: Any) -> Any:
+    return value if isinstance(value, int | float) and not port.type.dims else _tensors(port, value)
+
+
+def _as_is(port: Input, value: Any) -> Any:
+    return value
+
+
+_CONVERT: Mapping[str, Callable[[Input, Any], Any]] = {
     "Text": _texts,
     "Image": _images,
-    "Any": lambda value: value,
-    "Chat": lambda value: value,
-    "Bool": lambda value: value if isinstance(value, bool) else _tensor(value).bool(),
-    "Scalar": lambda value: value if isinstance(value, int | float) else _tensor(value),
+    "Any": _as_is,
+    "Chat": _as_is,
+    "Bool": _bools,
+    "Scalar": _scalars,
 }

@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 import mmm_graph
-from mmm_graph.errors import InputError, problem
+from mmm_graph.errors import InputError, Place, problem
 
 KEY = "mmm"
+LOST = "lost"
+"""Marks a value that a file cannot carry."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Origin:
     Attributes:
         graph: the graph file's text, as dumped from its spec.
         file: the graph file as the user named it; its folder is where `file:` weights are.
-        values: params and inputs that were set; of tensors only a hash.
+        values: params and inputs that were set; of image files the name and a hash; of tensors only a hash.
         weights: model -> hash of its weights.
         plugins: digest of the plugin set.
     """
@@ -49,38 +51,76 @@ class Origin:
 def make_origin(
     graph: str, file: str, run: Mapping[str, Any], weights: Mapping[str, str], plugins: str
 ) -> Origin:
-    """The origin of a run; `run` has values, seed, outputs."""
-    values = {k: _plain(v) for k, v in run["values"].items()}
+    """The origin of a run; `run` has values, images (names of inputs that may be image files), seed, outputs."""
+    values = {k: _plain(v, k in run["images"]) for k, v in run["values"].items()}
+    seed = run["seed"] if isinstance(run["seed"], int) else list(run["seed"])
+    outputs = None if run["outputs"] is None else list(run["outputs"])
     versions = (mmm_graph.__version__, torch.__version__)
-    return Origin(graph, file, values, run["seed"], run["outputs"], dict(weights), plugins, *versions)
+    return Origin(graph, file, values, seed, outputs, dict(weights), plugins, *versions)
 
 
 def read_origin(path: Path) -> Origin:
-    """The origin that a saved PNG carries.
+    """The origin that a saved picture carries.
 
     Raises:
-        InputError: not an image, or one that this program did not save.
+        InputError: E104, not an image, or one that this program did not save.
     """
+    place = Place(str(path))
     try:
         with Image.open(path) as image:
-            text = dict(getattr(image, "text", {})).get(KEY)
-    except (OSError, UnidentifiedImageError) as error:
-        raise InputError(problem("E104", f"{path} cannot be read as an image: {error}")) from error
+            text = _metadata(image).get(KEY)
+    except FileNotFoundError as error:
+        raise InputError(problem("E101", "there is no such file", place)) from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # as Pillow puts it
+        raise InputError(problem("E104", f"cannot be read as an image: {error}", place)) from error
     if text is None:
-        message = f"{path} carries no graph"
-        raise InputError(problem("E104", message, hint="only files saved by `mmm run` can be run again"))
+        hint = "only pictures saved by `mmm run` can be run again"
+        raise InputError(problem("E104", "carries no graph", place, hint))
     try:
-        return Origin(**json.loads(text))
-    except (ValueError, TypeError) as error:
-        raise InputError(problem("E104", f"{path}: its graph cannot be read: {error}")) from error
+        return _parsed(json.loads(text))
+    except (ValueError, TypeError, RecursionError) as error:
+        hint = "it was changed, or saved by another version"
+        raise InputError(problem("E104", f"the graph in it cannot be read: {error}", place, hint)) from error
 
 
-def _plain(value: Any) -> Any:
+def hash_of(path: Path) -> str:
+    """SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _metadata(image: Image.Image) -> Mapping[str, Any]:
+    """Text chunks of a PNG; the comment of a JPEG."""
+    image.load()
+    if image.format != "JPEG":
+        return dict(getattr(image, "text", {}))
+    found = json.loads(image.info.get("comment", b"{}"))
+    return found if isinstance(found, dict) else {}
+
+
+def _parsed(tree: Any) -> Origin:
+    expected = {f.name for f in fields(Origin)}
+    if not isinstance(tree, dict) or set(tree) != expected:
+        raise ValueError("expects the keys " + ", ".join(sorted(expected)))
+    texts = all(isinstance(tree[k], str) for k in ("graph", "file", "plugins", "version", "torch"))
+    if not texts or not all(isinstance(tree[k], dict) for k in ("values", "weights")):
+        raise ValueError("a value is of the wrong type")
+    if not isinstance(tree["outputs"], list | None):
+        raise ValueError("outputs is no list")
+    return Origin(**tree)
+
+
+def _plain(value: Any, is_image: bool) -> Any:
+    if is_image and isinstance(value, str | Path):
+        return {"file": str(value), "sha256": hash_of(Path(value))}
     if isinstance(value, Tensor):
-        digest = hashlib.sha256(value.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
-        return {"tensor": list(value.shape), "sha256": digest}
+        digest = hashlib.sha256(
+            value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
+        ).hexdigest()
+        return {LOST: f"{value.dtype} {list(value.shape)}", "sha256": digest}
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v, is_image) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return value if isinstance(value, str | int | float | bool | None) else repr(value)
+        return [_plain(v, is_image) for v in value]
+    return value if isinstance(value, str | int | float | bool | None) else {LOST: type(value).__name__}

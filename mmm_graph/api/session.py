@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import SecretStr
 
+from mmm_graph.api.builder import Graph as GraphBuilder
 from mmm_graph.api.inputs import make_request
 from mmm_graph.api.origin import Origin, make_origin
+from mmm_graph.api.weights import check_weights
 from mmm_graph.errors import InputError, MmmError, Problem, did_you_mean, problem
 from mmm_graph.graph.compile import compile_graph
 from mmm_graph.graph.graph import Graph, ModelNode
@@ -25,9 +31,11 @@ from mmm_graph.runtime.engine import Engine
 from mmm_graph.runtime.events import Event, Request, Result
 from mmm_graph.runtime.job import wanted_refs
 from mmm_graph.runtime.names import find_value
-from mmm_graph.spec import GraphSpec, dump_spec, load_spec
+from mmm_graph.spec import dump_spec, load_spec, with_values
 
 Observer = Callable[[Event], None]
+KEPT = 32
+"""How many compiled graphs are kept, one for each set of params."""
 
 
 class Session:
@@ -39,7 +47,7 @@ class Session:
 
     def __init__(
         self,
-        source: str | Path,
+        source: str | Path | Mapping[str, Any] | GraphBuilder,
         *,
         params: Mapping[str, Any] | None = None,
         sets: Mapping[str, str] | None = None,
@@ -55,7 +63,7 @@ class Session:
         """Read a file.
 
         Args:
-            source: a path, or the text of a file.
+            source: a path, the text of a file, what it holds as plain values, or a graph built in Python.
             params: values of params and inputs; sets: texts as on the command line; params_file: a YAML or JSON file.
             registry: default: all installed plugins.
             device: "cpu", "cuda", "cuda:1" ...
@@ -66,20 +74,22 @@ class Session:
             warn: told of plugins that fail while they observe.
 
         Raises:
-            InputError: the file cannot be read.
+            InputError: the file cannot be read, or the folder of weights.
         """
-        self.source, self.name = source, name or str(source)
+        text = source.text() if isinstance(source, GraphBuilder) else source
+        self.spec = load_spec(text, sets=sets, params=params, params_file=params_file, base=base)
+        self.name = name or self.spec.file
+        if weights is not None:
+            check_weights(weights, self.spec.models)
         self.registry = registry or load_registry()
         self.device = torch.device(device)
         self.weights = weights
-        self._sets, self._params, self._params_file = dict(sets or {}), dict(params or {}), params_file
-        self._base, self._cancel = base, cancel
+        self._cancel = cancel or (lambda: False)
         self._built: dict[str, Built] = {}
-        self._expected: Mapping[str, str] = {}
+        self._repeated: Origin | None = None
         self._engine: Engine | None = None
         self._notifier = Notifier(self.registry, warn or (lambda found: None))
-        self.spec = self._load({})
-        self._graph: Graph | None = None
+        self._graphs: OrderedDict[str, Graph] = OrderedDict()
 
     @property
     def graph(self) -> Graph:
@@ -88,14 +98,12 @@ class Session:
         Raises:
             InputError: with every problem of the file.
         """
-        if self._graph is None:
-            self._graph = compile_graph(self.spec, self.registry)
-        return self._graph
+        return self._for({})[0]
 
     @property
     def base(self) -> Path:
         """The folder that `file:` weights are relative to."""
-        return self._base or self.spec.base
+        return self.spec.base
 
     def check(self) -> tuple[Problem, ...]:
         """Compile every section; returns the warnings.
@@ -140,13 +148,12 @@ class Session:
         supply: Mapping[str, Any] | None = None,
         on_event: Observer | None = None,
         given: Mapping[str, Any] | None = None,
-        request_id: str = "0",
+        cancel: Callable[[], bool] | None = None,
     ) -> Result:
         """Like `run`, with the reasons of what was not produced and the owners of routed rows."""
         graph, inputs = self._for(given or {})
-        request = make_request(graph, inputs, seed, request_id)
-        results = self._run([request], outputs, supply, on_event)
-        return results[request_id]
+        request = make_request(graph, inputs, seed, base=self.base)
+        return self._run([request], outputs, supply, on_event, cancel=cancel)[request.id]
 
     def map(
         self,
@@ -158,42 +165,57 @@ class Session:
         """Run many requests through one pipeline; each maps names to inputs and params, and may have `seed`, `id`.
 
         A request that fails does not stop the others: its Result carries the error.
+
+        Raises:
+            InputError: E306, two requests have the same id.
         """
         made: list[Request] = []
-        names: list[str] = []
-        failed: dict[str, Result] = {}
+        found: dict[str, Result] = {}
         for index, item in enumerate(requests):
-            given = dict(item)
-            name = str(given.pop("id", index))
-            names.append(name)
+            given = {k: v for k, v in item.items() if k not in ("id", "seed")}
+            name = str(item.get("id", index))
+            if name in found:
+                raise InputError(problem("E306", f"two requests have the id {name!r}"))
             try:
-                graph, inputs = self._for({k: v for k, v in given.items() if k != "seed"})
-                made.append(make_request(graph, inputs, given.get("seed", 0), name))
+                graph, inputs = self._for(given)
+                made.append(make_request(graph, inputs, item.get("seed", 0), name, base=self.base))
+                found[name] = Result({})
             except MmmError as error:
-                failed[name] = Result({}, {}, {}, error)
-        found = self._run(made, outputs, None, on_event, isolate=True) if made else {}
-        return {name: failed.get(name) or found[name] for name in names}
+                found[name] = Result({}, {}, {}, error)
+        for group in _of_same_models(made):
+            found |= self._run(group, outputs, None, on_event, isolate=True)
+        return found
 
-    def stream(self, **given: Any) -> Iterator[Event]:
-        """Run in a thread and yield its events as they come; the last one is `done` with the outputs as data."""
-        events: queue.Queue[Event | BaseException] = queue.Queue()
+    def stream(
+        self,
+        *,
+        seed: int | Sequence[int] = 0,
+        outputs: Sequence[str] | None = None,
+        supply: Mapping[str, Any] | None = None,
+        **given: Any,
+    ) -> Iterator[Event]:
+        """Run in a thread and yield its events as they come; the last one is `done` with the outputs as data.
 
-        def work() -> None:
+        Closing the iterator early stops the run at its next node. What the run raises is raised here.
+        """
+        events: queue.Queue[Event | None] = queue.Queue()
+        stop = threading.Event()
+
+        def work() -> Result:
+            stopped: Callable[[], bool] = lambda: stop.is_set() or self._cancel()  # noqa: E731
+            wishes: dict[str, Any] = {"seed": seed, "outputs": outputs, "supply": supply, "given": given}
+            return self.result(**wishes, on_event=events.put, cancel=stopped)
+
+        with ThreadPoolExecutor(1) as pool:
+            future = pool.submit(work)
+            future.add_done_callback(lambda _: events.put(None))
             try:
-                values = self.run(on_event=events.put, **given)
-                events.put(Event("done", "0", "", data=values))
-            except MmmError as error:
-                events.put(error)
-
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
-        while True:
-            event = events.get()
-            if isinstance(event, BaseException):
-                raise event
-            yield event
-            if event.kind == "done":
-                return
+                while (event := events.get()) is not None:
+                    yield event
+            finally:
+                stop.set()
+        result = future.result()
+        yield Event("done", "0", "", data=dict.fromkeys(result.absent) | dict(result.values))
 
     def module(self, name: str) -> Any:
         """The built model of that name.
@@ -201,37 +223,44 @@ class Session:
         Raises:
             InputError: the graph has no such model.
         """
-        if name not in self.graph.models:
-            raise InputError(problem("E209", f"there is no model {name!r}", hint=did_you_mean(name, self.graph.models)))
-        self._engine_for(self.graph.models, frozenset((name,)))
+        models = self.graph.models
+        if name not in models:
+            raise InputError(problem("E209", f"there is no model {name!r}", hint=did_you_mean(name, models)))
+        self._engine_for(models, frozenset((name,)))
         return self._built[name].object
 
-    def expect(self, weights: Mapping[str, str]) -> None:
-        """Refuse weights whose hashes are not these."""
-        self._expected = weights
+    def repeat(self, origin: Origin) -> None:
+        """Make again what that origin made: other weights are refused, and what is saved carries it."""
+        self._repeated = origin
 
-    def origin(self, given: Mapping[str, Any], seed: int | Sequence[int], outputs: Sequence[str] | None) -> Origin:
+    def origin(
+        self, given: Mapping[str, Any], seed: int | Sequence[int], outputs: Sequence[str] | None
+    ) -> Origin:
         """What a saved output of a run with these inputs carries."""
-        values = {k: v for k, v in {**self.spec.values, **self.spec.given, **given}.items() if self._public(k)}
-        run = {"values": values, "seed": seed, "outputs": outputs}
+        values = {
+            k: v for k, v in {**self.spec.values, **self.spec.given, **given}.items() if self._public(k)
+        }
+        images = frozenset(k for k, port in self.graph.inputs.items() if port.type.kind == "Image")
+        run = {"values": {} if self._repeated else values, "images": images, "seed": seed, "outputs": outputs}
         hashes = {k: b.fingerprint for k, b in sorted(self._built.items()) if b.fingerprint}
-        return make_origin(dump_spec(self.spec), self.name, run, hashes, self.registry.digest())
+        made = make_origin(dump_spec(self.spec), self.name, run, hashes, self.registry.digest())
+        return replace(made, values=self._repeated.values) if self._repeated else made
 
     def _public(self, name: str) -> bool:
         return name not in self.spec.params or self.spec.params[name].type != "secret"
 
-    def _load(self, params: Mapping[str, Any]) -> GraphSpec:
-        merged = {**self._params, **params}
-        sets = {k: v for k, v in self._sets.items() if k not in params}
-        return load_spec(self.source, sets=sets, params=merged, params_file=self._params_file)
-
     def _for(self, given: Mapping[str, Any]) -> tuple[Graph, dict[str, Any]]:
-        """The graph for these params, and the inputs among the given names."""
+        """The graph for the params among the given names, and the inputs."""
         params = {k: v for k, v in given.items() if k in self.spec.params}
-        inputs = {k: v for k, v in given.items() if k not in params}
-        if not params:
-            return self.graph, inputs
-        return compile_graph(self._load(params), self.registry), inputs
+        spec = with_values(self.spec, params) if params else self.spec
+        inputs = {**spec.given, **{k: v for k, v in given.items() if k not in params}}
+        key = repr(sorted((k, _revealed(v)) for k, v in spec.values.items()))
+        if key not in self._graphs:
+            self._graphs[key] = compile_graph(spec, self.registry)
+        self._graphs.move_to_end(key)
+        if len(self._graphs) > KEPT:
+            self._graphs.popitem(last=False)
+        return self._graphs[key], inputs
 
     def _engine_for(self, models: Mapping[str, ModelNode], needed: frozenset[str]) -> Engine:
         """An engine that has the models of these graphs; models whose config is the same are kept."""
@@ -247,10 +276,12 @@ class Session:
         return self._engine
 
     def _check_hashes(self, names: frozenset[str]) -> None:
-        for name in sorted(names & self._expected.keys()):
-            if self._built[name].fingerprint != self._expected[name]:
+        expected = self._repeated.weights if self._repeated else {}
+        for name in sorted(names & expected.keys()):
+            if self._built[name].fingerprint != expected[name]:
                 message = f"{name}: the weights are not those that made the picture"
-                raise InputError(problem("E605", message, self._built[name].node.place, "put the old file back"))
+                hint = "put the old file back, or give the folder that held it as --weights"
+                raise InputError(problem("E605", message, self._built[name].node.place, hint))
 
     def _run(
         self,
@@ -258,22 +289,26 @@ class Session:
         outputs: Sequence[str] | None,
         supply: Mapping[str, Any] | None,
         on_event: Observer | None,
+        *,
         isolate: bool = False,
+        cancel: Callable[[], bool] | None = None,
     ) -> dict[str, Result]:
+        """Run requests whose graphs have the same models."""
         models: dict[str, ModelNode] = {}
         needed: set[str] = set()
+        observer = self._observed(on_event)
         for request in requests:
             graph = request.graph or self.graph
             models.update(graph.models)
-            needed |= _models_for(graph, outputs, supply or {}, watched=on_event is not None)
+            needed |= _models_for(graph, outputs, supply or {}, watched=observer is not None)
         engine = self._engine_for(models, frozenset(needed))
         return engine.run(
             self.graph,
             requests,
             outputs=outputs,
             supply=supply,
-            on_event=self._observed(on_event),
-            cancel=self._cancel,
+            on_event=observer,
+            cancel=cancel or self._cancel,
             isolate=isolate,
         )
 
@@ -291,19 +326,37 @@ class Session:
         return tell
 
 
-def load(path: str | Path, **options: Any) -> Session:
-    """Load a graph file.
+def load(source: str | Path | Mapping[str, Any] | GraphBuilder, **options: Any) -> Session:
+    """Load a graph.
 
     Args:
-        path: the file.
+        source: the file, its text, or a graph built in Python.
         options: those of Session: params, device, weights ...
 
     Raises:
         InputError: with every problem of the file.
     """
-    session = Session(path, **options)
+    session = Session(source, **options)
     _ = session.graph
     return session
+
+
+def _of_same_models(requests: Sequence[Request]) -> list[list[Request]]:
+    """Requests in groups; params that change a model, such as a guidance scale, keep requests apart."""
+    groups: list[tuple[Mapping[str, ModelNode], list[Request]]] = []
+    for request in requests:
+        assert request.graph is not None
+        models = request.graph.models
+        group = next((found for known, found in groups if known == models), None)
+        if group is None:
+            group = []
+            groups.append((models, group))
+        group.append(request)
+    return [group for _, group in groups]
+
+
+def _revealed(value: Any) -> Any:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
 
 
 def _models_for(

@@ -45,11 +45,14 @@ def load_module(
     there = {name.removeprefix(start): name for name in checkpoint.files if name.startswith(start)}
     state, names = module.state_dict(keep_vars=True), saved_names(module)
     alike = _tied(state)
-    missing = [n for n, own in names.items() if not any(a.removeprefix(PARTS) in there for a in alike[own])]
+    missing = sorted(
+        n for n, own in names.items() if not any(a.removeprefix(PARTS) in there for a in alike[own])
+    )
     unused = sorted(there.keys() - names.keys())
     shapes = [
         f"{n}: {list(checkpoint.shapes[there[n]])} in the file, {list(state[own].shape)} in the model"
-        for n, own in names.items() if n in there and checkpoint.shapes[there[n]] != tuple(state[own].shape)
+        for n, own in names.items()
+        if n in there and checkpoint.shapes[there[n]] != tuple(state[own].shape)
     ]
     if missing or unused or shapes:
         lists = (("missing", missing), ("not used", unused), ("of another shape", shapes))

@@ -64,7 +64,9 @@ def open_checkpoint(path: Path) -> Checkpoint:
         path = _in_folder(path)
     if path.suffix in PICKLES:
         hint = "convert it to .safetensors, which holds nothing but tensors"
-        raise RunError(problem("E604", f"{path} is a pickle, which can run any code when it is loaded", hint=hint))
+        raise RunError(
+            problem("E604", f"{path} is a pickle, which can run any code when it is loaded", hint=hint)
+        )
     if path.name.endswith(".index.json"):
         return _open_index(path)
     shapes, metadata = _header(path)
@@ -106,7 +108,9 @@ def _open_index(path: Path) -> Checkpoint:
         shapes.update(inside)
     lost = sorted(files.keys() - shapes.keys())
     if lost:
-        raise RunError(problem("E605", f"{path} names tensors that its shards do not hold: {', '.join(lost[:5])}"))
+        raise RunError(
+            problem("E605", f"{path} names tensors that its shards do not hold: {', '.join(lost[:5])}")
+        )
     return Checkpoint(path, files, {n: shapes[n] for n in files}, metadata)
 
 
@@ -117,4 +121,6 @@ def _header(path: Path) -> tuple[dict[str, tuple[int, ...]], Mapping[str, str]]:
             return shapes, tensors.metadata() or {}
     except (OSError, SafetensorError) as error:
         hint = "the file is damaged, still being written, or something else; fetch it again"
-        raise RunError(problem("E605", f"{path} cannot be read as safetensors: {error}", hint=hint)) from error
+        raise RunError(
+            problem("E605", f"{path} cannot be read as safetensors: {error}", hint=hint)
+        ) from error

@@ -21,7 +21,9 @@ def save_module(module: nn.Module, path: Path, *, metadata: Mapping[str, str] | 
     save_tensors({name: state[own] for name, own in saved_names(module).items()}, path, metadata=metadata)
 
 
-def save_tensors(tensors: Mapping[str, Tensor], path: Path, *, metadata: Mapping[str, str] | None = None) -> None:
+def save_tensors(
+    tensors: Mapping[str, Tensor], path: Path, *, metadata: Mapping[str, str] | None = None
+) -> None:
     """Save named tensors; tied ones are written once, under the first name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     seen: set[tuple[int, tuple[int, ...], tuple[int, ...]]] = set()

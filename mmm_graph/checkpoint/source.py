@@ -60,12 +60,13 @@ def resolve_source(
     if not colon or scheme not in finders:
         hint = did_you_mean(scheme, finders) if colon else "write file:, hf: or pkg: before it"
         raise RunError(problem("E602", f"{what}: {text!r} has no known scheme", place, hint))
+    hint = _HINTS.get(scheme, "")
     try:
         path = finders[scheme](rest)
     except (ValueError, ImportError, OSError) as error:
-        raise RunError(problem("E603", f"{what}: {text!r} cannot be found: {error}", place, _HINTS.get(scheme, ""))) from error
+        raise RunError(problem("E603", f"{what}: {text!r} cannot be found: {error}", place, hint)) from error
     if not path.exists():
-        raise RunError(problem("E603", f"{what}: {path} does not exist", place, _HINTS.get(scheme, "")))
+        raise RunError(problem("E603", f"{what}: {path} does not exist", place, hint))
     return Source(path, prefix, text)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from mmm_graph.registry import Registry, load_registry
 
 @dataclass
 class App:
-    """The program: plugin files given with --plugin, and the registry once it is needed."""
+    """The program: plugin files given with --plugin, what the user typed, and the registry once it is needed."""
 
     extra: Sequence[Path] = ()
+    words: Sequence[str] = ()
     _registry: list[Registry] = field(default_factory=list)
 
     def registry(self) -> Registry:
@@ -35,13 +37,13 @@ class App:
 
 def emit(event: str, **fields: Any) -> None:
     """One line of --json output."""
-    click.echo(json.dumps({"event": event, **fields}, default=str))
+    click.echo(json.dumps(_finite({"event": event, **fields}), default=str, allow_nan=False))
 
 
 def report(error: MmmError, as_json: bool) -> int:
     """Print every problem; returns the exit status."""
     if as_json:
-        emit("error", status=error.status, problems=[_record(p) for p in error.problems])
+        emit("error", status=error.status, problems=[record(p) for p in error.problems])
     else:
         for found in error.problems:
             print_problem(found)
@@ -56,7 +58,25 @@ def print_problem(found: Problem) -> None:
     click.echo(text.replace(label, click.style(label, fg=colour, bold=True), 1), file=sys.stderr)
 
 
-def _record(found: Problem) -> dict[str, Any]:
+def warn(found: Problem, as_json: bool) -> None:
+    """Tell of a warning on the way."""
+    if as_json:
+        emit("warning", **record(found))
+    else:
+        print_problem(found)
+
+
+def record(found: Problem) -> dict[str, Any]:
+    """A problem for JSON."""
     place = found.place
     where = {"file": place.file, "line": place.line, "col": place.col} if place else None
     return {"code": found.code, "message": found.message, "hint": found.hint, "place": where}
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no nan and no infinity: they become text."""
+    if isinstance(value, Mapping):
+        return {str(k): _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mmm_graph.cli.app import App, emit, print_problem
+from mmm_graph.cli.app import App, emit, warn
 from mmm_graph.cli.options import GRAPH, as_json, overrides, parse_sets
 from mmm_graph.graph.sections import compile_all
 from mmm_graph.spec import load_spec
@@ -23,7 +23,7 @@ def check(app: App, file: Path, sets: tuple[str, ...], params_file: Path | None,
     graphs = compile_all(spec, app.registry())
     warnings = [w for g in graphs.values() for w in g.warnings]
     for found in warnings:
-        print_problem(found)
+        warn(found, as_json)
     counts = {name: sum(1 for _ in g.walk()) for name, g in graphs.items()}
     if as_json:
         emit("done", sections=counts, warnings=len(warnings))

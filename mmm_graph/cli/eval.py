@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from mmm_graph.cli.app import App, emit
+from mmm_graph.cli.interrupt import cancel_on_interrupt
 from mmm_graph.cli.options import GRAPH, as_json, device, overrides, parse_sets, use_device
-from mmm_graph.cli.run import cancel_on_interrupt
 from mmm_graph.spec import load_spec
 
 
@@ -23,15 +23,18 @@ from mmm_graph.spec import load_spec
 @click.pass_obj
 def eval_(app: App, /, **options: Any) -> int:
     """Run the evaluations of FILE and print their metrics."""
+    from mmm_graph.api.weights import check_weights
     from mmm_graph.cli.training import EvalProgress, JsonEvents
     from mmm_graph.train.evaluate import evaluate
     from mmm_graph.train.options import EvalOptions
 
     spec = load_spec(options["file"], sets=parse_sets(options["sets"]), params_file=options["params_file"])
     weights: Path | None = options["weights"]
+    if weights is not None:
+        check_weights(weights, spec.models)
     target = use_device(options["device"], options["threads"])
     chosen = EvalOptions(device=target, seed=options["seed"], weights=weights)
-    with cancel_on_interrupt() as cancel, (JsonEvents() if options["as_json"] else EvalProgress()) as listen:
+    with cancel_on_interrupt() as cancel, JsonEvents() if options["as_json"] else EvalProgress() as listen:
         metrics = evaluate(
             spec, app.registry(), options["name"], options=chosen, on_event=listen, cancel=cancel.is_set
         )

@@ -18,16 +18,18 @@ from mmm_graph.cli.run import run
 from mmm_graph.cli.schema import schema
 from mmm_graph.cli.show import show
 from mmm_graph.cli.train import train
-from mmm_graph.errors import MmmError
+from mmm_graph.errors import Cancelled, InputError, MmmError, problem
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(mmm_graph.__version__, prog_name="mmm")
-@click.option("--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), help="Load this file as a plugin.")
+@click.option(
+    "--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), help="Load this file as a plugin."
+)
 @click.pass_context
 def cli(ctx: click.Context, plugins: tuple[Path, ...]) -> None:
     """Check, explain, run and train multimodal models that are written as graph files."""
-    ctx.obj = App(plugins)
+    ctx.obj = App(plugins, ctx.obj or ())
 
 
 for verb in (check, eval_, nodes_group, plan, plugins_group, run, schema, show, train):
@@ -37,13 +39,15 @@ for verb in (check, eval_, nodes_group, plan, plugins_group, run, schema, show, 
 def main(args: list[str] | None = None) -> None:
     """Entry point: runs a verb and turns errors into their exit status."""
     words = sys.argv[1:] if args is None else args
+    as_json = "--json" in words
     try:
-        sys.exit(cli.main(words, prog_name="mmm", standalone_mode=False) or 0)
+        sys.exit(cli.main(words, prog_name="mmm", standalone_mode=False, obj=tuple(words)) or 0)
     except MmmError as error:
-        sys.exit(report(error, "--json" in words))
+        sys.exit(report(error, as_json))
     except click.ClickException as error:
+        if as_json:
+            sys.exit(report(InputError(problem("E300", error.format_message())), as_json))
         error.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("cancelled", err=True)
-        sys.exit(130)
+        sys.exit(report(Cancelled(problem("E730", "cancelled")), as_json))

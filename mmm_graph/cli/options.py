@@ -18,19 +18,32 @@ GRAPH = click.argument("file", type=click.Path(path_type=Path))
 def overrides(function: F) -> F:
     """--set and --params."""
     function = click.option(
-        "--set", "sets", multiple=True, metavar="NAME=VALUE", help="Set a param, an input, or a key of the file."
+        "--set",
+        "sets",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Set a param, an input, or a key of the file.",
     )(function)
     return click.option(
-        "--params", "params_file", type=click.Path(path_type=Path), help="YAML or JSON file of params and inputs."
+        "--params",
+        "params_file",
+        type=click.Path(path_type=Path),
+        help="YAML or JSON file of params and inputs.",
     )(function)
 
 
 def device(function: F) -> F:
     """--device, --threads, --weights."""
-    function = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1 ...")(function)
-    function = click.option("--threads", type=click.IntRange(1), help="CPU threads; default: PyTorch's choice.")(function)
+    function = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1 ...")(
+        function
+    )
+    function = click.option(
+        "--threads", type=click.IntRange(1), help="CPU threads; default: PyTorch's choice."
+    )(function)
     return click.option(
-        "--weights", type=click.Path(path_type=Path), help="Folder of <model>.safetensors that replace the file's weights."
+        "--weights",
+        type=click.Path(path_type=Path),
+        help="Folder of <model>.safetensors that replace the file's weights.",
     )(function)
 
 
@@ -52,6 +65,20 @@ def parse_sets(items: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
+def parse_names(option: str, text: str | None) -> list[str] | None:
+    """`a,b` as names; None = the option was not given.
+
+    Raises:
+        InputError: an empty name.
+    """
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise InputError(problem("E301", f"{option} takes names with commas between them, found {text!r}"))
+    return list(dict.fromkeys(names))
+
+
 def parse_seed(text: str) -> int | list[int]:
     """`7` or `1,2,3`.
 
@@ -61,7 +88,9 @@ def parse_seed(text: str) -> int | list[int]:
     try:
         numbers = [int(part) for part in text.split(",")]
     except ValueError:
-        raise InputError(problem("E302", f"--seed takes an integer or several with commas, found {text!r}")) from None
+        raise InputError(
+            problem("E302", f"--seed takes an integer or several with commas, found {text!r}")
+        ) from None
     if any(n < 0 for n in numbers):
         raise InputError(problem("E302", f"--seed takes integers of at least 0, found {text!r}"))
     return numbers if "," in text else numbers[0]
@@ -78,10 +107,10 @@ def use_device(name: str, threads: int | None) -> str:
     if threads is not None:
         torch.set_num_threads(threads)
     try:
-        torch.empty(1, device=name)
+        torch.zeros(1, device=name).item()  # the meta device has no values
     except (RuntimeError, AssertionError) as error:
         known = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-        cause = str(error).splitlines()[0]
+        cause = str(error).partition("\n")[0].partition(". ")[0][:200]
         raise InputError(
             problem("E302", f"the device {name!r} cannot be used: {cause}", hint=did_you_mean(name, known))
         ) from error

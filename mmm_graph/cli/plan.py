@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
-from mmm_graph.cli.app import App
+from mmm_graph.cli.app import App, emit
 from mmm_graph.cli.options import GRAPH, as_json, overrides, parse_sets
 from mmm_graph.graph.compile import compile_graph
 from mmm_graph.plan.describe import describe_plan
@@ -30,9 +29,11 @@ def plan(
     graph = compile_graph(spec, app.registry(), section)
     found = describe_plan(graph, app.registry(), make_plan(graph, app.registry()))
     if as_json:
-        click.echo(json.dumps(found))
+        emit("done", **found)
         return
-    click.echo("params: " + (", ".join(f"{k}={v} ({spec.origins[k]})" for k, v in spec.values.items()) or "none"))
+    click.echo(
+        "params: " + (", ".join(f"{k}={v} ({spec.origins[k]})" for k, v in spec.values.items()) or "none")
+    )
     for rank in found["ranks"]:
         _print_rank(rank)
 

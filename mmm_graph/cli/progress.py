@@ -8,8 +8,12 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from mmm_graph.api.save import printable
 from mmm_graph.cli.app import emit
 from mmm_graph.runtime.events import Event
+
+WITH_DATA = ("memory", "stream")
+"""Events whose data are small; outputs are in the final record, previews in files."""
 
 
 class RunProgress:
@@ -35,11 +39,14 @@ class RunProgress:
     def __call__(self, event: Event) -> None:
         """Show one event."""
         if self._json:
-            if event.kind != "preview":
-                emit(event.kind, request=event.request, node=event.node, step=event.step, total=event.total)
-            return
-        if event.kind == "loop_step":
+            self._emit(event)
+        elif event.kind == "loop_step":
             key = (event.request, event.node)
             if key not in self._tasks:
-                self._tasks[key] = self._bars.add_task(event.node, total=event.total)
+                self._tasks[key] = self._bars.add_task(event.node, total=event.total or None)
             self._bars.update(self._tasks[key], completed=event.step)
+
+    def _emit(self, event: Event) -> None:
+        fields = {"request": event.request, "node": event.node, "step": event.step, "total": event.total}
+        data = {"data": printable(event.data)} if event.kind in WITH_DATA else {}
+        emit(event.kind, **fields, time_s=round(event.time_s, 6), **data)

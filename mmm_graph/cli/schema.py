@@ -17,7 +17,12 @@ from mmm_graph.spec.schema import graph_schema
 
 @click.command()
 @GRAPH
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Default: .mmm/NAME.schema.json beside FILE; - prints.")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Default: .mmm/NAME.schema.json beside FILE; - prints.",
+)
 @click.pass_obj
 def schema(app: App, file: Path, out: Path | None) -> None:
     """Write the JSON Schema of FILE and print the line that makes a YAML language server use it."""

@@ -26,7 +26,12 @@ FORMATS = {".svg": to_svg, ".html": to_html, ".json": dump_json, ".txt": to_text
 @GRAPH
 @overrides
 @click.option("--section", default="main", show_default=True, help="main, train.STAGE or eval.NAME.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="A .svg, .html, .json or .txt file; default: the terminal.")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    help="A .svg, .html, .json or .txt file; default: the terminal.",
+)
 @click.pass_obj
 def show(
     app: App, file: Path, sets: tuple[str, ...], params_file: Path | None, section: str, out: Path | None

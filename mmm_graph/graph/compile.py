@@ -6,18 +6,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from mmm_graph.errors import InputError, Problem, did_you_mean, warning
+from mmm_graph.errors import InputError, Place, Problem, did_you_mean, warning
 from mmm_graph.graph.context import Context
 from mmm_graph.graph.expand import compile_nodes
 from mmm_graph.graph.graph import Call, Graph, Input, Loop, Node, Output, Ref
 from mmm_graph.graph.models import resolve_models, solve_configs
+from mmm_graph.graph.requires import check_requires
 from mmm_graph.graph.scope import Bound, Scope, Wire
 from mmm_graph.graph.section import Section, data_inputs, find_section
-from mmm_graph.graph.unify import scoped, shown
+from mmm_graph.graph.unify import shown
 from mmm_graph.graph.wire import connect, resolve_link
 from mmm_graph.registry import ModelType, Registry
 from mmm_graph.spec.graph import GraphSpec
-from mmm_graph.spec.ports import Dim, PortType, parse_port
+from mmm_graph.spec.ports import Dim, PortType
 
 
 def compile_graph(spec: GraphSpec, registry: Registry, section: str = "main") -> Graph:
@@ -30,6 +31,7 @@ def compile_graph(spec: GraphSpec, registry: Registry, section: str = "main") ->
         InputError: with every problem found, root causes only.
     """
     ctx = Context(spec, registry)
+    check_requires(ctx)
     resolve_models(ctx)
     part = find_section(ctx, section)
     inputs = _graph_inputs(ctx) if part.source == "$in" else data_inputs(ctx, part)
@@ -58,10 +60,8 @@ def compile_graph(spec: GraphSpec, registry: Registry, section: str = "main") ->
 def _graph_inputs(ctx: Context) -> dict[str, Input]:
     found: dict[str, Input] = {}
     for name, item in ctx.spec.inputs.items():
-        try:
-            type_ = scoped(parse_port(item.type, ctx.registry.known_port_kinds), "", {})
-        except (ValueError, KeyError) as error:
-            ctx.report("E205", f"inputs.{name}: {error}", ctx.spec.place("inputs", name))
+        type_ = ctx.written_type(item.type, "", ctx.spec.place("inputs", name))
+        if type_ is None:
             continue
         default = ctx.spec.given.get(name, item.default)
         found[name] = Input(type_, default, required=item.required and default is None)
@@ -81,10 +81,8 @@ def _outputs(ctx: Context, scope: Scope, part: Section) -> dict[str, Output]:
             continue
         type_ = bound.type
         if declared is not None:
-            try:
-                wanted = scoped(parse_port(declared, ctx.registry.known_port_kinds), "", {})
-            except (ValueError, KeyError) as error:
-                ctx.report("E205", f"{part.outputs_at[-1]}.{name}: {error}", at.place(name, "type"))
+            wanted = _declared(ctx, name, declared, at.place(name, "type"))
+            if wanted is None:
                 continue
             if connect(ctx, name, wanted, bound, at.place(name, "type") or at.place(name)) and wanted.kind != "Any":
                 type_ = wanted
@@ -92,6 +90,21 @@ def _outputs(ctx: Context, scope: Scope, part: Section) -> dict[str, Output]:
             _check_saver(ctx, at, name, type_, save)
         found[name] = Output(bound.ref, type_, save)
     return found
+
+
+def _declared(ctx: Context, name: str, text: str, place: Place | None) -> PortType | None:
+    """The type of an output: symbols of inputs mean the same there, all others are its own."""
+    shared = {n for type_ in ctx.types.values() for d in type_.dims or () for n in (*d.over, *d.under) if n[0] == ":"}
+    local = ctx.written_type(text, f"outputs/{name}", place)
+    if local is None:
+        return None
+
+    def outer(names: tuple[str, ...]) -> tuple[str, ...]:
+        found = (f":{n.rpartition(':')[2]}" for n in names)
+        return tuple(o if o in shared else n for o, n in zip(found, names, strict=True))
+
+    dims = None if local.dims is None else tuple(Dim(d.coef, outer(d.over), outer(d.under)) for d in local.dims)
+    return replace(local, dims=dims)
 
 
 def _check_saver(ctx: Context, scope: Scope, name: str, type_: PortType, save: Mapping[str, Any]) -> None:

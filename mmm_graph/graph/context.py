@@ -13,12 +13,12 @@ from mmm_graph.config import Config
 from mmm_graph.errors import InputError, Place, Problem, did_you_mean, problem
 from mmm_graph.graph.graph import Link, ModelNode, Ref
 from mmm_graph.graph.scope import Scope
-from mmm_graph.graph.unify import Unifier
+from mmm_graph.graph.unify import Unifier, scoped
 from mmm_graph.registry import ModelType, NodeType, Registry
 from mmm_graph.registry.registry import conflict_problem
 from mmm_graph.spec.graph import GraphSpec
 from mmm_graph.spec.params import substitute
-from mmm_graph.spec.ports import Dim, PortType
+from mmm_graph.spec.ports import Dim, PortType, parse_port
 
 
 @dataclass
@@ -89,6 +89,17 @@ class Context:
             found = "" if error["type"] == "missing" else f", found {error['input']!r:.80}"
             self.report("E210", f"{where}: {error['msg'].lower()}{found}", place)
 
+    def written_type(self, text: str, scope: str, place: Place | None) -> PortType | None:
+        """A port type that the file says, its symbols local to `scope`; None when it means nothing (reported)."""
+        try:
+            return scoped(parse_port(text, self.registry.known_port_kinds), scope, {})
+        except ValueError as error:
+            self.report("E205", str(error), place)
+        except KeyError as error:
+            hint = "$names belong to the ports of plugins; write a symbol or an integer"
+            self.report("E205", f"{text}: ${error.args[0]} is not known here", place, hint)
+        return None
+
     def ask(self, type_: PortType) -> None:
         """Note the config fields that a port in use needs from the links."""
         for dim in type_.dims or ():
@@ -109,10 +120,13 @@ class Context:
 
 
 class Known(Mapping[str, Dim]):
-    """What `$name` means in the ports of one node: a field of the node's config, else of the model's."""
+    """What `$name` means in the ports of the node `path`: a field of its config, else a field or property of the model's.
 
-    def __init__(self, config: Config | None, model: ModelNode | None = None) -> None:
-        self._config, self._model = config, model
+    A field that is None is to be told by the links; a property that is None is a length that this node alone knows.
+    """
+
+    def __init__(self, path: str, config: Config | None, model: ModelNode | None = None) -> None:
+        self._path, self._config, self._model = path, config, model
 
     def __getitem__(self, name: str) -> Dim:
         if self._config is not None and getattr(self._config, name, None) is not None:
@@ -122,7 +136,8 @@ class Known(Mapping[str, Dim]):
         value = getattr(self._model.config, name)
         if value is not None:
             return _dim(value)
-        return Dim(over=(f"@{self._model.name}:{name}",))
+        scope = f"@{self._model.name}" if name in type(self._model.config).model_fields else self._path
+        return Dim(over=(f"{scope}:{name}",))
 
     def __iter__(self) -> Iterator[str]:
         return iter(())

@@ -18,7 +18,7 @@ from mmm_graph.graph.unify import scoped
 from mmm_graph.graph.wire import connect, resolve_inputs, resolve_link
 from mmm_graph.registry import CompositeType, OpType, Used
 from mmm_graph.spec.graph import NodeSpec, SubgraphSpec
-from mmm_graph.spec.ports import PortType, parse_port
+from mmm_graph.spec.ports import PortType
 
 MAX_DEPTH = 32
 
@@ -60,8 +60,9 @@ def _compile_node(ctx: Context, scope: Scope, name: str, spec: NodeSpec) -> tupl
 def _subgraph(ctx: Context, scope: Scope, name: str, spec: NodeSpec) -> tuple[Entry, list[Node]] | None:
     """An instance of `graphs.X`: hygienic, its nodes are named `name/inner`."""
     graphs = ctx.spec.graphs
+    assert spec.graph is not None
     if spec.graph not in graphs:
-        hint = did_you_mean(str(spec.graph), graphs)
+        hint = did_you_mean(spec.graph, graphs)
         ctx.report("E209", f"{name}: there is no subgraph {spec.graph!r}", scope.place(name, "graph"), hint)
         return None
     body = graphs[spec.graph]
@@ -78,12 +79,13 @@ def _subgraph(ctx: Context, scope: Scope, name: str, spec: NodeSpec) -> tuple[En
             hint = did_you_mean(role, body.models)
             ctx.report("E209", f"{name}: {spec.graph!r} has no model {role!r} to set", scope.place(name, "use"), hint)
             return None
-    types = {k: _parsed(ctx, v, ("graphs", str(spec.graph), "in", k)) for k, v in body.in_.items()}
+    path, at = scope.child(name), ("graphs", spec.graph)
+    types = {k: ctx.written_type(v, path, ctx.spec.place(*at, "in", k)) for k, v in body.in_.items()}
     if any(t is None for t in types.values()):
         return None
-    ports = {k: scoped(t, scope.child(name), {}) for k, t in types.items() if t is not None}
-    inner = Scope(scope.child(name), lambda *keys: ctx.spec.place("graphs", spec.graph, "nodes", *keys), models=models)
-    out = {k: (v, ("graphs", str(spec.graph), "out", k)) for k, v in body.out.items()}
+    ports = {k: t for k, t in types.items() if t is not None}
+    inner = Scope(path, lambda *keys: ctx.spec.place(*at, "nodes", *keys), models=models)
+    out = {k: (v, (*at, "out", k)) for k, v in body.out.items()}
     return _inline(ctx, scope, (name, spec), inner, ports, (body.nodes, out))
 
 
@@ -173,14 +175,6 @@ def _bind_instance(
             ctx.report("E205", f"{name}.{port}: expects {wanted}, got a Cond", place)
             good = False
     return bound if good else None
-
-
-def _parsed(ctx: Context, text: str, where: tuple[str, ...]) -> PortType | None:
-    try:
-        return parse_port(text, ctx.registry.known_port_kinds)
-    except ValueError as error:
-        ctx.report("E205", str(error), ctx.spec.place(*where))
-        return None
 
 
 def _order(ctx: Context, scope: Scope, specs: Mapping[str, NodeSpec]) -> list[str]:

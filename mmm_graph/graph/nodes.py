@@ -27,7 +27,7 @@ def compile_call(ctx: Context, scope: Scope, name: str, spec: NodeSpec) -> Call 
     if config is None:
         return None
     path = scope.child(name)
-    known = Known(config, model)
+    known = Known(path, config, model)
     inputs = bind_inputs(ctx, scope, name, _scoped(method.inputs, path, known, model), spec.in_)
     if inputs is None:
         return None
@@ -46,10 +46,10 @@ def compile_op(ctx: Context, scope: Scope, name: str, spec: NodeSpec, kind: OpTy
     if config is None or used is None:
         return None
     path = scope.child(name)
-    inputs = bind_inputs(ctx, scope, name, _scoped(kind.inputs, path, Known(config)), spec.in_)
+    inputs = bind_inputs(ctx, scope, name, _scoped(kind.inputs, path, Known(path, config)), spec.in_)
     if inputs is None:
         return None
-    outputs = _outputs(ctx, inputs, _scoped(kind.returns, path, Known(config)))
+    outputs = _outputs(ctx, inputs, _scoped(kind.returns, path, Known(path, config)))
     names = {role: model.name for role, model in used.items()}
     node = Op(path, inputs, outputs, None, {}, scope.place(name), kind.kind, config, names)
     facts, configs = kind.facts, {role: model.config for role, model in used.items()}

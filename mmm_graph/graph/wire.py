@@ -56,7 +56,7 @@ def resolve_inputs(
     return out if good else None
 
 
-def resolve_link(ctx: Context, scope: Scope, text: Any, *keys: str) -> Bound | None:
+def resolve_link(ctx: Context, scope: Scope, text: Any, *keys: str | int) -> Bound | None:
     """One link; None when it means nothing (reported) or is poisoned."""
     if not isinstance(text, str):
         ctx.report("E202", f"{'.'.join(map(str, keys))}: expects one link, found {text!r:.60}", scope.place(*keys))

@@ -1,4 +1,4 @@
-"""What a graph does, once per body: steps with the names they read, write and no longer need. `expand` instantiates it."""
+"""What a graph does, once per body: steps with the names they read, write and no longer need; see `expand`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from mmm_graph.graph.graph import Graph, Loop, Node, Ref
-from mmm_graph.plan.chain import Segment, segments
+from mmm_graph.plan.chain import Segment, draws, segments
 from mmm_graph.plan.flow import Flow, Scope, keyed
 from mmm_graph.plan.ops import Fn
 from mmm_graph.plan.place import Plan
@@ -160,7 +160,9 @@ class Blocks:
             if isinstance(entry, Step):
                 self._num_steps += 1
                 entry.index = self._num_steps
-            block.own.update([n for _, n in entry.writes] if isinstance(entry, Step) else [o[0] for o in entry.out])
+            block.own.update(
+                [n for _, n in entry.writes] if isinstance(entry, Step) else [o[0] for o in entry.out]
+            )
             block.own.update([c[0] for c in entry.collect] if isinstance(entry, Turns) else ())
         last: dict[str, int] = {}
         for i, entry in enumerate(block.entries):
@@ -180,7 +182,9 @@ class Blocks:
                 names = [n for n in names if n not in entry.first]
             entry.release = tuple(names)
         block.ends = ends
-        unread = [n for n in block.own if n not in last and n not in inner]  # carries that nothing in the body reads
+        unread = [
+            n for n in block.own if n not in last and n not in inner
+        ]  # carries that nothing in the body reads
         block.release = tuple(dict.fromkeys(n for n in (*ends, *unread) if n in block.own))
 
     def _turns(self, loop: Loop, scope: Scope) -> Turns:
@@ -203,7 +207,8 @@ class Blocks:
             out.append((f"{loop.path}.{port}", self._end(loop, ref, inner, block), firsts.get(ref, "")))
         collect = [
             (f"{loop.path}.{port}", self._end(loop, ref, inner, block), axis)
-            for port, (ref, axis) in loop.collect.items() if port in wanted
+            for port, (ref, axis) in loop.collect.items()
+            if port in wanted
         ]
         flag = self._end(loop, loop.until, inner, block) if loop.until is not None else ""
         if self.wishes.watched:
@@ -214,7 +219,7 @@ class Blocks:
             self.rank[outside] = self.rank.get(inside, 0)
         return Turns(loop, block, tuple(carry), tuple(out), tuple(collect), flag)
 
-    def _end(self, loop: Loop, ref: Ref, inner: Scope, block: Block) -> str:
+    def _end(self, loop: Node, ref: Ref, inner: Scope, block: Block) -> str:
         """Name of a value at the end of a turn; an index becomes a value."""
         value = self.flow.name(ref, inner)
         if ref.source == "$each" and value not in block.own:
@@ -232,10 +237,14 @@ class Blocks:
         ]
         shown: list[tuple[Fn, str]] = []
         if loop.preview is not None:
-            shown.append((("preview", loop.path, loop.preview[1]), self._end(loop, loop.preview[0], inner, block)))
+            shown.append(
+                (("preview", loop.path, loop.preview[1]), self._end(loop, loop.preview[0], inner, block))
+            )
         for port in loop.stream:
             if port in loop.collect:
-                shown.append((("stream", loop.path, port), self._end(loop, loop.collect[port][0], inner, block)))
+                shown.append(
+                    (("stream", loop.path, port), self._end(loop, loop.collect[port][0], inner, block))
+                )
         shown += [(("turn", loop.path, total or 0), known[-1])] if known else []
         for fn, value in shown:
             block.entries.append(Step(fn, self.rank.get(value, 0), loop.path, (("x", value),), ()))
@@ -248,12 +257,20 @@ class Blocks:
             return self._batched(batch, scope)
         names = {k: self.flow.name(r, scope) for k, r in keyed(node.inputs) if r.source != "$each"}
         wanted = self.needs.ports[node.path]
-        return self._chain(node, segments(node, self.graph, self.registry, self.plan, wanted), names, "")
+        steps = self._chain(node, segments(node, self.graph, self.registry, self.plan, wanted), names, "")
+        if draws(node, self.graph, self.registry):
+            rows = enumerate(self.flow.owners(node.path))
+            steps[0].reads += tuple((f"rows#{i}", self.flow.name(ref, scope)) for i, ref in rows)
+        return steps
 
-    def _chain(self, node: Node, chain: tuple[Segment, ...], names: Mapping[str, str], mark: str) -> list[Step]:
-        """Steps of the segments; `names` starts with the inputs; a port is called `path.port`, other keys `path.key@k`."""
+    def _chain(
+        self, node: Node, chain: tuple[Segment, ...], names: Mapping[str, str], mark: str
+    ) -> list[Step]:
+        """Steps of the segments; `names` are those of the inputs. A port is `path.port`, other keys `path.key@k`."""
         names, found = dict(names), []
-        whens = tuple((f"when#{i}", self.flow.name(r, s)) for i, (r, s) in enumerate(self.flow.conditions(node.path)))
+        whens = tuple(
+            (f"when#{i}", self.flow.name(r, s)) for i, (r, s) in enumerate(self.flow.conditions(node.path))
+        )
         for k, segment in enumerate(chain):
             reads = tuple((key, names[key]) for key in segment.reads if key in names)
             for key in segment.writes:

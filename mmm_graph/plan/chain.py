@@ -11,7 +11,7 @@ from mmm_graph.plan.cost import OP_COST, parts_of, seconds
 from mmm_graph.plan.flow import keyed
 from mmm_graph.plan.ops import Fn
 from mmm_graph.plan.place import Plan
-from mmm_graph.registry.node_type import ModelType, Part
+from mmm_graph.registry.node_type import ModelType, OpType, Part
 from mmm_graph.registry.registry import Registry
 
 
@@ -26,7 +26,9 @@ class Segment:
     cost: float = OP_COST
 
 
-def segments(node: Node, graph: Graph, registry: Registry, plan: Plan, wanted: Collection[str]) -> tuple[Segment, ...]:
+def segments(
+    node: Node, graph: Graph, registry: Registry, plan: Plan, wanted: Collection[str]
+) -> tuple[Segment, ...]:
     """The segments of a call or an op that has to make the ports `wanted`.
 
     Raises:
@@ -43,16 +45,28 @@ def segments(node: Node, graph: Graph, registry: Registry, plan: Plan, wanted: C
             names = path(graph.models[node.model].config, node.config)
             table = parts_of(graph.models[node.model], kind)
             return _chain(node, table, names, _owners(node, plan, len(table)), ports)
-    names_used = (node.model,) if isinstance(node, Call) else tuple(node.uses.values()) if isinstance(node, Op) else ()
+    names_used = (
+        (node.model,) if isinstance(node, Call) else tuple(node.uses.values()) if isinstance(node, Op) else ()
+    )
     rank = _one_rank(node, names_used, plan)
     return (Segment(rank, ("op", node.path), keys, ports),)
+
+
+def draws(node: Node, graph: Graph, registry: Registry) -> bool:
+    """Whether a node draws random numbers."""
+    if isinstance(node, Op):
+        op = registry.get(node.kind)
+        return isinstance(op, OpType) and op.noise
+    assert isinstance(node, Call)
+    kind = registry.get(graph.models[node.model].kind)
+    return isinstance(kind, ModelType) and kind.methods[node.method].noise
 
 
 def _one_rank(node: Node, models: Sequence[str], plan: Plan) -> int:
     places = {s.ranks[0] for m in models for s in plan.models.get(m, ())}
     if len(places) > 1:
         message = f"{node.path} needs {', '.join(models)} whole, on one rank, not on {sorted(places)}"
-        raise InputError(problem("E504", message, node.place, "only methods that are paths through parts can be spread"))
+        raise InputError(problem("E504", message, node.place, "only paths through parts can be spread"))
     return plan.nodes[node.path] if node.path in plan.nodes else places.pop()
 
 

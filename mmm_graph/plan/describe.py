@@ -43,7 +43,10 @@ def holdings(graph: Graph, registry: Registry, plan: Plan) -> list[Holding]:
         assert isinstance(kind, ModelType)
         parts = parts_of(model, kind)
         whole, total = sum(p.params for p in parts), weight_bytes(model, kind)
-        flops = max((_flops(n, graph, registry) for n in graph.walk() if isinstance(n, Call) and n.model == name), default=0.0)
+        flops = max(
+            (_flops(n, graph, registry) for n in graph.walk() if isinstance(n, Call) and n.model == name),
+            default=0.0,
+        )
         all_flops = sum(p.flops for p in parts)
         for piece in chain:
             own = parts[piece.a : piece.b]

@@ -10,7 +10,7 @@ from mmm_graph.plan.ops import ALL, At, Task, Value
 
 Item = tuple[Task | None, tuple[Value, ...]]
 """A task, and values that no later task of this stream reads."""
-_tuple: Any = tuple.__new__  # makes a NamedTuple without its Python constructor, which costs more than the rest of a task
+_tuple: Any = tuple.__new__  # a NamedTuple without its Python constructor, which costs as much as the rest
 UntilLoop = Callable[["Stream", Turns, tuple[int, ...]], Task]
 
 
@@ -66,7 +66,9 @@ class Stream:
         if self._chained:
             after = (self.chain[entry.index],) if entry.index in self.chain else ()
             self.chain[entry.index] = me
-        return _tuple(Task, (me, entry.ranks, entry.fn, (reads,), (tuple(writes),), (at,), entry.cost, after, None))
+        fields = (me, entry.ranks, entry.fn, (reads,), (tuple(writes),), (at,), entry.cost, after, None)
+        task: Task = _tuple(Task, fields)
+        return task
 
     def _loop(self, turns: Turns, step: tuple[int, ...]) -> Iterator[Item]:
         count = turns.loop.count if turns.loop.count is not None else turns.loop.limit or 0
@@ -97,7 +99,9 @@ class Stream:
         for outside, _, axis in turns.collect:
             yield self._collected(turns, outside, gathered[outside], axis, step)
 
-    def _collected(self, turns: Turns, outside: str, values: list[Value], axis: int, step: tuple[int, ...]) -> Item:
+    def _collected(
+        self, turns: Turns, outside: str, values: list[Value], axis: int, step: tuple[int, ...]
+    ) -> Item:
         made, rank = Value(self.request, outside, step), self.blocks.rank[outside]
         self.env[outside] = made
         reads = tuple((str(i), v) for i, v in enumerate(values))

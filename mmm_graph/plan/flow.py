@@ -1,4 +1,4 @@
-"""Where every value of a graph is made: links followed through carries and loop outputs to the nodes that write them."""
+"""Where every value of a graph is made: links followed through carries and loop outputs to those who write them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mmm_graph.graph.graph import Graph, Link, Loop, Node, Ref
+from mmm_graph.spec.ports import PortType
 
 OUTER = frozenset(("$in", "$data", "$params", "$none"))
 Scope = tuple[Loop, ...]
@@ -31,11 +32,15 @@ class Flow:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.sites: dict[str, Site] = {}
+        self._rows: dict[str, Ref] = {}  # dim of routed rows -> the value that names their owners
         self._index(graph.nodes, ())
 
     def _index(self, nodes: tuple[Node, ...], scope: Scope) -> None:
         for node in nodes:
             self.sites[node.path] = Site(node, scope, len(self.sites))
+            rows = node.outputs.get("rows")
+            if rows is not None and rows.kind == "Ids" and rows.dims is not None and len(rows.dims) == 1:
+                self._rows.update(dict.fromkeys(rows.dims[0].over[:1], Ref(node.path, "rows")))
             if isinstance(node, Loop):
                 self._index(node.body, (*scope, node))
 
@@ -51,6 +56,29 @@ class Flow:
         site = self.sites[path]
         found = [(loop.when, site.scope[:i]) for i, loop in enumerate(site.scope) if loop.when is not None]
         return [*found, (site.node.when, site.scope)] if site.node.when is not None else found
+
+    def type(self, ref: Ref, scope: Scope) -> PortType | None:
+        """Declared type of what a link names; None where there is none."""
+        if ref.source == "$carry":
+            place = self.home(ref, scope)
+            return self.type(place[-1].carry[ref.port], place[:-1])
+        if ref.source in ("$in", "$data"):
+            return self.graph.inputs[ref.port].type
+        site = self.sites.get(ref.source)
+        return site.node.outputs.get(ref.port) if site else None
+
+    def owners(self, path: str) -> tuple[Ref, ...]:
+        """Values that name the owners of a node's rows: rows of the batch that was routed last, then of the one before."""
+        found: list[Ref] = []
+        types: list[PortType | None] = list(self.sites[path].node.outputs.values())
+        while True:
+            firsts = [t.dims[0].over[0] for t in types if t is not None and t.dims and t.dims[0].over]
+            ref = next((self._rows[n] for n in firsts if n in self._rows), None)
+            if ref is None or ref in found:
+                return tuple(r for r in found if r.source != path)
+            found.append(ref)
+            site = self.sites[ref.source]
+            types = [self.type(r, site.scope) for _, r in keyed(site.node.inputs)]
 
     def home(self, ref: Ref, scope: Scope) -> Scope:
         """The loops around what a link names: for `$carry.x` and `$each.x`, up to the loop that has that name."""

@@ -91,13 +91,19 @@ def _check_chain(
     chain = tuple(Slice(tuple(ranks), a, b) for ranks, a, b in slices)
     num_parts = len(parts_of(model, kind))
     bounds = [0, *(s.b for s in chain)]
-    if any(s.a != start or s.b <= s.a for s, start in zip(chain, bounds, strict=False)) or bounds[-1] != num_parts:
+    if (
+        any(s.a != start or s.b <= s.a for s, start in zip(chain, bounds, strict=False))
+        or bounds[-1] != num_parts
+    ):
         shown = ", ".join(f"{s.a}:{s.b}" for s in chain)
+        message = f"{model.name} has {num_parts} parts, its slices are {shown}"
         hint = f"give slices that follow each other from 0 to {num_parts}"
-        raise InputError(problem("E501", f"{model.name} has {num_parts} parts, its slices are {shown}", model.place, hint))
+        raise InputError(problem("E501", message, model.place, hint))
     for s in chain:
         if len(s.ranks) != 1:
-            message = f"{model.name}[{s.a}:{s.b}] is on {len(s.ranks)} ranks, and no axis says how they share it"
+            message = (
+                f"{model.name}[{s.a}:{s.b}] is on {len(s.ranks)} ranks, and no axis says how they share it"
+            )
             raise InputError(problem("E502", message, model.place, "put each slice on one rank"))
     return chain
 
@@ -105,7 +111,9 @@ def _check_chain(
 class _Homes:
     """Rank of every node that is not tied to one by the weights of its model."""
 
-    def __init__(self, graph: Graph, models: Mapping[str, tuple[Slice, ...]], fixed: Mapping[str, int]) -> None:
+    def __init__(
+        self, graph: Graph, models: Mapping[str, tuple[Slice, ...]], fixed: Mapping[str, int]
+    ) -> None:
         self.flow, self.models, self.fixed = Flow(graph), models, fixed
         self.homes: dict[str, int] = {}
         self.groups = _state_groups(self.flow)
@@ -126,7 +134,8 @@ class _Homes:
         tied |= {r for p in group if not tied for r in self._model_ranks(p)}
         if len(tied) > 1:
             node = self.flow.sites[group[0]].node
-            message = f"{', '.join(group)} share a state but are placed on ranks {sorted(tied)}; a state does not travel"
+            names = ", ".join(group)
+            message = f"{names} share a state but are placed on ranks {sorted(tied)}; a state does not travel"
             raise InputError(problem("E503", message, node.place, "put them on one rank"))
         if tied:
             return tied.pop()
@@ -136,7 +145,9 @@ class _Homes:
     def _beside(self, path: str, seen: frozenset[str]) -> int:
         """Rank of the last node before it that it reads, inner ones first; those not placed yet are asked in turn."""
         site = self.flow.sites[path]
-        writers = {w.source for _, ref, scope in self.flow.inputs(path) for w in self.flow.writers(ref, scope)}
+        writers = {
+            w.source for _, ref, scope in self.flow.inputs(path) for w in self.flow.writers(ref, scope)
+        }
         before = [p for p in writers if p in self.flow.sites and self.flow.sites[p].index < site.index]
         for other in sorted(before, key=lambda p: self.flow.sites[p].index, reverse=True):
             if other in self.homes:
@@ -155,7 +166,13 @@ class _Homes:
     def _model_ranks(self, path: str) -> list[int]:
         """Ranks at which a node's results are made because a model that it runs is there."""
         node = self.flow.sites[path].node
-        names = [node.model] if isinstance(node, Call) else list(node.uses.values()) if isinstance(node, Op) else []
+        names = (
+            [node.model]
+            if isinstance(node, Call)
+            else list(node.uses.values())
+            if isinstance(node, Op)
+            else []
+        )
         return [self.models[n][-1].ranks[0] for n in names if n in self.models]
 
 
@@ -168,7 +185,9 @@ def _state_groups(flow: Flow) -> dict[str, tuple[str, ...]]:
         for _, ref, scope in flow.inputs(path):
             for writer in flow.writers(ref, scope):
                 if _is_state(flow, writer):
-                    group = joined.setdefault(path, {path}) | joined.setdefault(writer.source, {writer.source})
+                    group = joined.setdefault(path, {path}) | joined.setdefault(
+                        writer.source, {writer.source}
+                    )
                     joined.update(dict.fromkeys(group, group))
     return {p: tuple(sorted(g, key=lambda q: flow.sites[q].index)) for p, g in joined.items()}
 

@@ -31,7 +31,9 @@ class _Turn:
         self.carried = {name: Value(stream.request, name, inner) for name in self.first}
         stream.env.update(self.carried)
         self.items = [(task, dead) for task, dead in stream.entries(turns.block.entries, inner)]
-        self.env, stream.env, stream.chain = stream.env, kept, chain
+        self.env, stream.chain = dict(stream.env), chain
+        stream.env.clear()
+        stream.env.update(kept)
         self.decider = stream.blocks.rank.get(turns.flag, 0)
         ranks = {q for task, _ in self.items if task is not None for q in task.ranks}
         self.members = tuple(sorted(ranks | {self.decider}))
@@ -59,7 +61,7 @@ class _Turn:
                 there = wanted.setdefault(self.env[after], set())
                 changed = changed or not ranks <= there
                 there |= ranks
-        self.reads = {v: ranks | wanted.get(v, set()) for v, ranks in {**dict.fromkeys(wanted, set()), **reads}.items()}
+        self.reads = {v: reads.get(v, set()) | wanted.get(v, set()) for v in (*wanted, *reads)}
         return wanted
 
     def _stream(self) -> Iterator[Item]:
@@ -86,23 +88,38 @@ class _Turn:
         cost = sum(t.cost for t, _ in self.items if t is not None) * self.limit
         me = (stream.request, self.loop.path, self.step)
         fn = ("repeat", self.loop.path)
-        return Task(me, self.members, fn, tuple(reads), tuple(writes), (at,) * len(self.members), cost, (), repeats)
+        return Task(
+            me, self.members, fn, tuple(reads), tuple(writes), (at,) * len(self.members), cost, (), repeats
+        )
 
     def _repeat(self, rank: int, body: tuple[Instruction, ...]) -> Repeat:
         """The loop on one rank, with the carries and results that it has."""
         mine = {v for v, ranks in self.reads.items() if rank in ranks}
         carries = [(n, after) for n, _, after in self.turns.carry if self.carried[n] in mine]
-        made = [(self._outside(o), self.env[i]) for o, i, _ in self.turns.out if self._home(self.env[i]) == rank]
+        made = [
+            (self._outside(o), self.env[i]) for o, i, _ in self.turns.out if self._home(self.env[i]) == rank
+        ]
         collect = [
             (self._outside(o), self.env[i], axis)
-            for o, i, axis in self.turns.collect if self._home(self.env[i]) == rank
+            for o, i, axis in self.turns.collect
+            if self._home(self.env[i]) == rank
         ]
         ends = dict.fromkeys(self.env[n] for n in self.turns.block.ends)
         return Repeat(
-            self.loop.path, self.stream.request, self.step, body,
+            self.loop.path,
+            self.stream.request,
+            self.step,
+            body,
             tuple((self.carried[n], self.first[n]) for n, _ in carries),
-            tuple((self.carried[n], self.env[after]) for n, after in carries if self.env[after] != self.carried[n]),
-            self.env[self.turns.flag], self.limit, tuple(made), tuple(collect),
+            tuple(
+                (self.carried[n], self.env[after])
+                for n, after in carries
+                if self.env[after] != self.carried[n]
+            ),
+            self.env[self.turns.flag],
+            self.limit,
+            tuple(made),
+            tuple(collect),
             tuple(v for v in ends if v not in self.outer and v not in self.carried.values()),
         )
 

@@ -1,18 +1,20 @@
-"""Calls that become one: those of a body that differ only in their condition, where types and presence prove it right."""
+"""Calls that become one: those of a body that differ only in their condition, where that is provably the same."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mmm_graph.graph.graph import Call, Graph, Loop, Ref
+from mmm_graph.graph.graph import Call, Loop, Ref
 from mmm_graph.plan.flow import Flow, Scope, keyed
 from mmm_graph.plan.select import Needs
 from mmm_graph.registry.node_type import ModelType
 from mmm_graph.registry.registry import Registry
 from mmm_graph.spec.ports import Dim, PortType
 
-ROWS = frozenset(["Image", "Video", "Audio", "Mel", "Text", "Ids", "Embeds", "Latents", "Logits", "Mask", "Scalar", "Bool"])
+ROWS = frozenset(
+    ("Image", "Video", "Audio", "Mel", "Text", "Ids", "Embeds", "Latents", "Logits", "Mask", "Scalar", "Bool")
+)
 """Kinds whose values are rows along their first axis."""
 
 
@@ -57,7 +59,7 @@ class _Proof:
         links = [dict(keyed(c.inputs)) for c in calls]
         for key in links[0]:
             refs = [link[key] for link in links]
-            types = [_type_of(self.flow, ref, scope) for ref in refs]
+            types = [self.flow.type(ref, scope) for ref in refs]
             same = all(ref == refs[0] for ref in refs)
             if self._rows(types, size) and (same or not any(self._maybe_absent(r, scope) for r in refs)):
                 joined.append(key)
@@ -74,7 +76,11 @@ class _Proof:
         method = kind.methods[first.method]
         conds = {p for p, t in method.inputs.items() if t.kind == "Cond"}
         for call in calls:
-            if call.when is not None or call.config != first.config or call.inputs.keys() != first.inputs.keys():
+            if (
+                call.when is not None
+                or call.config != first.config
+                or call.inputs.keys() != first.inputs.keys()
+            ):
                 return False
             differing = {k for k in call.inputs if call.inputs[k] != first.inputs[k]}
             if not all(k.partition(".")[0] in conds for k in differing):
@@ -88,13 +94,19 @@ class _Proof:
         for path, site in self.flow.sites.items():
             if isinstance(site.node, Loop) or not min(places) < site.index <= max(places):
                 continue
-            if any(w.source in own for _, ref, scope in self.flow.inputs(path) for w in _direct(self.flow, ref, scope)):
+            if any(
+                w.source in own
+                for _, ref, scope in self.flow.inputs(path)
+                for w in _direct(self.flow, ref, scope)
+            ):
                 return True
         return False
 
     def _batch_dim(self, call: Call) -> Dim | None:
         """The first dim that all outputs share, if all are rows."""
-        firsts = {t.dims[0] if t.dims and t.kind in ROWS and not t.many else None for t in call.outputs.values()}
+        firsts = {
+            t.dims[0] if t.dims and t.kind in ROWS and not t.many else None for t in call.outputs.values()
+        }
         return firsts.pop() if len(firsts) == 1 else None
 
     def _rows(self, types: Sequence[PortType | None], size: Dim) -> bool:
@@ -102,11 +114,15 @@ class _Proof:
         first = types[0]
         if first is None or not first.dims or first.kind not in ROWS or first.many or first.dims[0] != size:
             return False
-        return all(t is not None and t.kind == first.kind and t.dims == first.dims and not t.many for t in types)
+        return all(
+            t is not None and t.kind == first.kind and t.dims == first.dims and not t.many for t in types
+        )
 
     def _carries_rows(self, type_: PortType | None, size: Dim) -> bool:
         """Whether a value that all calls share may have one row per element after all."""
-        return type_ is not None and (type_.many or type_.kind in ("State", "Any") or size in (type_.dims or ()))
+        return type_ is not None and (
+            type_.many or type_.kind in ("State", "Any") or size in (type_.dims or ())
+        )
 
     def _maybe_absent(self, ref: Ref, scope: Scope) -> bool:
         key = self.flow.name(ref, scope)
@@ -124,7 +140,11 @@ class _Proof:
         if writer.source not in self.flow.sites:
             return False
         node = self.flow.sites[writer.source].node
-        if writer.port not in node.outputs or node.outputs[writer.port].optional or self.flow.conditions(node.path):
+        if (
+            writer.port not in node.outputs
+            or node.outputs[writer.port].optional
+            or self.flow.conditions(node.path)
+        ):
             return True
         return any(self._maybe_absent(ref, scope) for _, ref, scope in self.flow.inputs(node.path))
 
@@ -132,14 +152,3 @@ class _Proof:
 def _direct(flow: Flow, ref: Ref, scope: Scope) -> frozenset[Ref]:
     """Writers in the same turn: a carry stands for the turn before."""
     return frozenset() if ref.source == "$carry" else flow.writers(ref, scope)
-
-
-def _type_of(flow: Flow, ref: Ref, scope: Scope) -> PortType | None:
-    graph: Graph = flow.graph
-    if ref.source == "$carry":
-        place = flow.home(ref, scope)
-        return _type_of(flow, place[-1].carry[ref.port], place[:-1])
-    if ref.source in ("$in", "$data"):
-        return graph.inputs[ref.port].type
-    site = flow.sites.get(ref.source)
-    return site.node.outputs.get(ref.port) if site else None

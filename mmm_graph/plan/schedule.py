@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from mmm_graph.plan.expand import Item
 from mmm_graph.plan.ops import Drop, Move, Task, Value
@@ -11,6 +12,7 @@ from mmm_graph.plan.ops import Drop, Move, Task, Value
 WINDOW = 64
 """Tasks of each request that the order may choose from."""
 Step = Task | Move | Drop
+_tuple: Any = tuple.__new__  # a NamedTuple without its Python constructor
 
 
 def order(
@@ -42,7 +44,7 @@ def _one_rank(streams: Sequence[Iterable[Item]]) -> Iterator[Step]:
             if task is not None:
                 yield task
             if dead:
-                yield Drop(0, dead)
+                yield _tuple(Drop, (0, dead))
 
 
 class _Schedule:
@@ -123,7 +125,9 @@ class _Schedule:
 
     def _start(self, task: Task) -> float:
         ends = [self.home[v][1] for reads in task.reads for _, v in reads if v in self.home]
-        return max([0.0, *(self.free.get(q, 0.0) for q in task.ranks), *ends, *(self.done[a] for a in task.after)])
+        return max(
+            [0.0, *(self.free.get(q, 0.0) for q in task.ranks), *ends, *(self.done[a] for a in task.after)]
+        )
 
     def _made(self, task: Task) -> None:
         end = self._start(task) + task.cost

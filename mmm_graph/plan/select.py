@@ -53,7 +53,9 @@ class _Pull:
             self._need(*self.todo.pop())
         ports = {k: frozenset(self.ports[k]) for k in self.flow.sites if k in self.ports}
         carry = {k: frozenset(v) for k, v in self.carry.items()}
-        return Needs(ports, carry, frozenset(self.inputs), frozenset(m for k in ports for m in self._models(k)))
+        return Needs(
+            ports, carry, frozenset(self.inputs), frozenset(m for k in ports for m in self._models(k))
+        )
 
     def _need(self, ref: Ref, scope: Scope) -> None:
         if str(ref) in self.given or ref.source == "$each":
@@ -74,6 +76,7 @@ class _Pull:
             self._need_loop(site.node, ref.port, site.scope, first)
         elif first:
             self.todo += [(r, s) for _, r, s in self.flow.inputs(ref.source)]
+            self.todo += [(r, ()) for r in self.flow.owners(ref.source)]  # they key the noise of routed rows
             for depth, loop in enumerate(site.scope):
                 if loop.path not in self.ports:
                     self.ports[loop.path] = set()

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 __all__ = ["Built", "Engine", "Event", "Request", "Result", "build_models"]
 
 _HOMES = {
-    "Built": "build", "build_models": "build", "Engine": "engine", "Event": "events", "Request": "events", "Result": "events",
+    "Built": "build",
+    "build_models": "build",
+    "Engine": "engine",
+    "Event": "events",
+    "Request": "events",
+    "Result": "events",
 }
 
 

@@ -64,23 +64,31 @@ def _record(fields: Values) -> Values | None:
     return fields if any(v is not None for v in fields.values()) else None
 
 
-def spread(ports: Ports) -> Callable[[Any], Values]:
+def spread(ports: Ports) -> Callable[[Any], Mapping[str, Any]]:
     """What a function returned -> values by port: the value of the only port, or a mapping of all.
 
     A Cond is a mapping of its fields; they become `port.field`.
     """
     names = tuple(ports)
     conds = tuple(n for n in names if ports[n].kind == "Cond")
+    required = frozenset(n for n in names if not ports[n].optional)
+    if len(names) == 1 and not conds:
+        only = names[0]
+        return lambda result: {only: result}
 
-    def found(result: Any) -> Values:
-        if len(names) == 1 and not (conds and isinstance(result, Mapping) and names[0] in result):
+    def found(result: Any) -> Mapping[str, Any]:
+        if len(names) == 1 and not (isinstance(result, Mapping) and names[0] in result):
             result = {names[0]: result}
         if not isinstance(result, Mapping):
-            raise TypeError(f"it must return a mapping of its ports {', '.join(names)}, not {type(result).__name__}")
-        missing = [n for n in names if n not in result and not ports[n].optional]
-        if missing:
-            raise TypeError(f"it returned {', '.join(result) or 'nothing'} without {', '.join(missing)}")
-        values = dict(result)
+            raise TypeError(
+                f"it must return a mapping of its ports {', '.join(names)}, not {type(result).__name__}"
+            )
+        if not required <= result.keys():
+            missing = ", ".join(sorted(required - result.keys()))
+            raise TypeError(f"it returned {', '.join(result) or 'nothing'} without {missing}")
+        if len(result) == len(names) and not conds:
+            return result
+        values = {name: result.get(name) for name in names}
         for name in conds:
             values.update({f"{name}.{k}": v for k, v in (values.get(name) or {}).items()})
         return values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from mmm_graph.runtime.shapes import FLOATS, check_outputs
 from mmm_graph.runtime.values import Absent
 
 Function = Callable[[Values, At], Mapping[str, Any]]
+Finish = Callable[[Mapping[str, Any], At], Mapping[str, Any]]
 
 
 class Bound:
@@ -59,35 +61,32 @@ class Context:
     """What bound callables share.
 
     Attributes:
-        seeds: (seeds, elements) of each request.
         grad: paths of nodes that run with autograd; None = the caller has switched it off for all.
-        special: makers of the callables that serve the engine: output, store, turn, preview, stream.
+        seeds: (seeds, elements) of each request of the run that is going on.
     """
 
     registry: Registry
     models: Mapping[str, Built]
     device: torch.device
-    seeds: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
     grad: frozenset[str] | None = None
     check_shapes: bool = True
-    special: Mapping[str, Callable[[Fn], Bound]] = field(default_factory=dict)
+    seeds: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
 
 
 class Binder(dict[Fn, Bound]):
-    """Callables of one graph by fn; a missing one is bound when it is first looked up."""
+    """Callables of one graph by fn; a missing one is bound when it is first looked up. It outlives a run."""
 
     def __init__(self, flow: Flow, context: Context) -> None:
         super().__init__()
-        self.flow, self.graph, self.context = flow, flow.graph, context
+        self.flow, self.context = flow, context
+        self._used: dict[str, Built] = {}
+
+    def is_current(self) -> bool:
+        """Whether the models it has bound are still those of the engine."""
+        return all(self.context.models.get(name) is built for name, built in self._used.items())
 
     def __missing__(self, fn: Fn) -> Bound:
-        name = str(fn[0])
-        if name in ("op", "slice"):
-            bound = self._node(fn)
-        elif name in self.context.special:
-            bound = self.context.special[name](fn)
-        else:
-            bound = _PLUMBING[name](fn)
+        bound = self._node(fn) if fn[0] in ("op", "slice") else _PLUMBING[str(fn[0])](fn)
         self[fn] = bound
         return bound
 
@@ -98,28 +97,40 @@ class Binder(dict[Fn, Bound]):
         if isinstance(node, Op):
             kind = self.context.registry.get(node.kind)
             assert isinstance(kind, OpType)
-            function, ports, label = self._op(node, kind), kind.inputs, node.kind
+            make: Callable[[], Function] = partial(self._op, node, kind)
+            ports, label = kind.inputs, node.kind
         else:
             assert isinstance(node, Call)
-            built = self._model(node)
+            built = self._built(node.model, node)
             method = built.type.methods[node.method]
-            parts = fn[0] == "slice"
-            function = self._slice(node, built, method, fn) if parts else self._method(node, built, method)
             ports, label = method.inputs, f"{built.type.kind} {node.model}.{node.method}"
+            if fn[0] == "slice":
+                make = partial(self._slice, node, built, method, (int(str(fn[2])), int(str(fn[3]))))
+            else:
+                make = partial(self._method, node, built, method)
         bound = Bound(
-            self._graded(path, function), whens=whens, optional=_optional(node, ports, fn),
-            ports=frozenset(node.outputs), label=label, place=node.place,
+            _none,
+            whens=whens,
+            optional=_optional(node, ports),
+            ports=frozenset(node.outputs),
+            label=label,
+            place=node.place,
         )
-        return bound
 
-    def _model(self, node: Call) -> Built:
-        return self._built(node.model, node)
+        def first(args: Values, at: At) -> Mapping[str, Any]:
+            """Nothing is imported or loaded before a node really runs."""
+            bound.function = self._graded(path, self._exchanged(node, make()))
+            return bound.function(args, at)
+
+        bound.function = first
+        return bound
 
     def _built(self, name: str, node: Node) -> Built:
         if name not in self.context.models:
             message = f"{node.path} needs the model {name!r}, which was not built"
             raise RunError(problem("E704", message, node.place, "name it in `needed` of build_models"))
-        return self.context.models[name]
+        self._used[name] = self.context.models[name]
+        return self._used[name]
 
     def _graded(self, path: str, function: Function) -> Function:
         if self.context.grad is None or path in self.context.grad:
@@ -130,6 +141,18 @@ class Binder(dict[Fn, Bound]):
                 return function(args, at)
 
         return frozen
+
+    def _exchanged(self, node: Node, function: Function) -> Function:
+        """Tell the exchange of the node's model where in the work it is, before layers ask it anything."""
+        exchange = self.context.models[node.model].exchange if isinstance(node, Call) else None
+        if exchange is None:
+            return function
+
+        def run(args: Values, at: At) -> Mapping[str, Any]:
+            exchange.bind(at)
+            return function(args, at)
+
+        return run
 
     def _op(self, node: Op, kind: OpType) -> Function:
         const: Values = {}
@@ -153,63 +176,100 @@ class Binder(dict[Fn, Bound]):
         scope = self.flow.sites[node.path].scope
         direct, getters = plain(node, ports[0], scope), arguments(node, ports[0], scope)
         values, seeds, path = spread(ports[1]), self.context.seeds, node.path
+        owners = [f"rows#{i}" for i in range(len(self.flow.owners(path)))]
         finish = self._finisher(node)
 
-        def run(args: Values, at: At) -> Values:
+        def run(args: Values, at: At) -> Mapping[str, Any]:
             given = {name: args[name] for name in direct}
             for name, get in getters:
                 given[name] = get(args, at)
             if noise:
-                given["noise"] = Noise(seeds[at.request][0], path, seeds[at.request][1], at.step)
+                keys = owned(*seeds[at.request], [args[key] for key in owners])
+                given["noise"] = Noise(keys[0], path, keys[1], at.step)
             return finish(values(call(**given, **const)), at)
 
         return run
 
-    def _slice(self, node: Call, built: Built, method: Method, fn: Fn) -> Function:
+    def _slice(self, node: Call, built: Built, method: Method, span: tuple[int, int]) -> Function:
         assert method.path is not None
-        a, b = int(str(fn[2])), int(str(fn[3]))
+        a, b = span
         names = list(method.path(built.node.config, node.config))
-        parts = [built.object.parts[name] for name in names[a:b]]
+        parts = [(name, built.object.parts[name]) for name in names[a:b]]
+        assert built.type.parts is not None
+        declared = {part.name: frozenset(part.writes) for part in built.type.parts(built.node.config)}
+        checked: set[str] = set()
         depths = index_depths(node, self.flow.sites[node.path].scope)
         keys = dict.fromkeys(_state_keys(method.inputs))
         finish = self._finisher(node) if b == len(names) else _same
 
-        def run(args: Values, at: At) -> Values:
+        def run(args: Values, at: At) -> Mapping[str, Any]:
             state = {**keys, **args}
             for key, depth in depths.items():
                 state[key] = at.step[depth]
-            for part in parts:
-                state.update(part(state))
+            for name, part in parts:
+                written = part(state)
+                if name not in checked:
+                    checked.add(name)
+                    _check_part(name, written, declared[name])
+                state.update(written)
             return finish(state, at)
 
         return _cast_first(run, _cast_keys(node, method.inputs), built.object)
 
-    def _finisher(self, node: Node) -> Callable[[Values, At], Values]:
-        """Check what a node made in the first turn of a request, and bring it to the engine's device."""
-        checked: set[str] = set()
+    def _finisher(self, node: Node) -> Finish:
+        """Check what a node made outside loops and in first turns, and bring it to the engine's device."""
         check, device = self.context.check_shapes, self.context.device
+        on_cpu, ports = device.type == "cpu", tuple(node.outputs)
 
-        def finish(found: Values, at: At) -> Values:
-            if check and at.request not in checked:
-                checked.add(at.request)
+        def finish(found: Mapping[str, Any], at: At) -> Mapping[str, Any]:
+            if check and not any(at.step):
                 wrong = check_outputs(node, found)
                 if wrong is not None:
                     raise RunError(wrong)
-            if device.type != "cpu":
-                for port in node.outputs:
-                    value = found.get(port)
-                    if isinstance(value, Tensor) and value.device.type == "cpu":
-                        found[port] = value.to(device, non_blocking=True)
-            return found
+            return found if on_cpu else _moved(found, ports, device)
 
         return finish
 
 
-def _same(found: Values, at: At) -> Values:
+def _check_part(name: str, written: Any, declared: frozenset[str]) -> None:
+    """A part must write what it declares: what it does not would be lost where the next part is on another rank."""
+    if not isinstance(written, Mapping) or written.keys() != declared:
+        found = ", ".join(written) if isinstance(written, Mapping) else type(written).__name__
+        raise TypeError(
+            f"part {name} declares that it writes {', '.join(sorted(declared))}; it returned {found}"
+        )
+
+
+def owned(
+    seeds: tuple[int, ...], elements: tuple[int, ...], owners: list[Tensor]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Seeds and elements of routed rows; `owners`: rows of the batch before, the last routing first."""
+    for rows in reversed(owners):
+        chosen = rows.tolist()
+        seeds = tuple(seeds[r] for r in chosen) if len(seeds) > 1 else seeds
+        elements = tuple(elements[r] for r in chosen)
+    return seeds, elements
+
+
+def _none(args: Values, at: At) -> Mapping[str, Any]:
+    raise AssertionError("bound before it is called")
+
+
+def _same(found: Mapping[str, Any], at: At) -> Mapping[str, Any]:
     return found
 
 
-def _optional(node: Node, ports: Ports, fn: Fn) -> frozenset[str]:
+def _moved(found: Mapping[str, Any], ports: tuple[str, ...], device: torch.device) -> Values:
+    """The same values, what was made on the CPU brought to the device."""
+    values = dict(found)
+    for port in ports:
+        value = values.get(port)
+        if isinstance(value, Tensor) and value.device.type == "cpu":
+            values[port] = value.to(device, non_blocking=True)
+    return values
+
+
+def _optional(node: Node, ports: Ports) -> frozenset[str]:
     """Keys whose absence is handed on as None instead of skipping the node."""
     found = set()
     for key, _ in keyed(node.inputs):
@@ -225,7 +285,9 @@ def _optional(node: Node, ports: Ports, fn: Fn) -> frozenset[str]:
 
 def _state_keys(ports: Ports) -> list[str]:
     """Keys under which a method's inputs are in the state."""
-    return [k for p, t in ports.items() for k in ([f"{p}.{f}" for f in t.fields] if t.fields is not None else [p])]
+    return [
+        k for p, t in ports.items() for k in ([f"{p}.{f}" for f in t.fields] if t.fields is not None else [p])
+    ]
 
 
 def _cast_keys(node: Node, ports: Ports) -> tuple[str, ...]:
@@ -242,10 +304,10 @@ def _cast_keys(node: Node, ports: Ports) -> tuple[str, ...]:
 
 def _cast_first(function: Function, keys: tuple[str, ...], model: Any) -> Function:
     """Bring the floating inputs of a network to its dtype."""
-    weight = next((p for p in model.parameters() if p.is_floating_point()), None) if isinstance(model, nn.Module) else None
-    if weight is None or not keys:
+    weights = model.parameters() if isinstance(model, nn.Module) else ()
+    dtype = next((p.dtype for p in weights if p.is_floating_point()), None)
+    if dtype is None or not keys:
         return function
-    dtype = weight.dtype
 
     def run(args: Values, at: At) -> Mapping[str, Any]:
         for key in keys:
@@ -258,18 +320,21 @@ def _cast_first(function: Function, keys: tuple[str, ...], model: Any) -> Functi
 
 
 def _cat(fn: Fn) -> Bound:
-    return Bound(lambda args, at: {"x": join(list(args.values()), 0)})
+    return Bound(lambda args, at: {"x": join([*args.values()], 0)})
 
 
 def _split(fn: Fn) -> Bound:
     num = int(str(fn[1]))
+    keys = [str(i) for i in range(num)]
 
     def run(args: Values, at: At) -> Values:
         whole = args["x"]
-        if len(whole) % num:
-            raise ValueError(f"{len(whole)} rows cannot be split into {num} equal batches")
-        rows = len(whole) // num
-        return {str(i): whole[i * rows : (i + 1) * rows] for i in range(num)}
+        rows, rest = divmod(whole.shape[0] if isinstance(whole, Tensor) else len(whole), num)
+        if rest:
+            raise ValueError(f"{rows * num + rest} rows cannot be split into {num} equal batches")
+        if isinstance(whole, Tensor):
+            return dict(zip(keys, torch.split(whole, rows), strict=True))
+        return {key: whole[i * rows : (i + 1) * rows] for i, key in enumerate(keys)}
 
     return Bound(run)
 
@@ -312,5 +377,9 @@ def _absent(fn: Fn) -> Bound:
 
 
 _PLUMBING: Mapping[str, Callable[[Fn], Bound]] = {
-    "cat": _cat, "split": _split, "collect": _collect, "index": _index, "absent": _absent,
+    "cat": _cat,
+    "split": _split,
+    "collect": _collect,
+    "index": _index,
+    "absent": _absent,
 }

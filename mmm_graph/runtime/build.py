@@ -61,6 +61,14 @@ class Built:
             raise RunError(problem("E620", what, self.node.place)) from error
 
     @cached_property
+    def identity(self) -> str:
+        """Tells apart models of one process without reading their weights: files by path, size and time."""
+        if self.source is None:
+            return self.fingerprint
+        stats = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in _files(self.source.path)]
+        return f"{self.source.prefix} {stats}"
+
+    @cached_property
     def fingerprint(self) -> str:
         """Hash of the weights (of an initialised model: of how it is initialised); "" for models without."""
         if self.source is not None:
@@ -83,7 +91,7 @@ def build_models(
     needed: frozenset[str] | None = None,
     fresh: frozenset[str] = frozenset(),
 ) -> dict[str, Built]:
-    """Prepare the models that are needed; each loads when it is first used, so a branch that does not run costs nothing.
+    """Prepare the models that are needed. Each loads when it is first used: a branch that does not run costs nothing.
 
     Args:
         base: folder of the graph file, for `file:`.
@@ -108,7 +116,7 @@ def build_models(
             problems += error.problems
             continue
         if source is None and kind.weights and node.init is None and name not in fresh:
-            hint = f"give it `weights:`, or `init: default` for random ones, or pass a folder that holds {name}.safetensors"
+            hint = f"give it `weights:`, `init: default` for random ones, or a folder that holds {name}.safetensors"
             problems.append(problem("E601", f"{name} ({node.kind}) has no weights", node.place, hint))
         found[name] = Built(node, kind, torch.device(device), source, seed)
     if problems:
@@ -125,13 +133,19 @@ def _find_source(
     if node.weights is None:
         return None
     sources = registry.weight_sources
-    return resolve_source(node.weights, base=base, what=f"weights of {node.name}", place=node.place, sources=sources)
+    return resolve_source(
+        node.weights, base=base, what=f"weights of {node.name}", place=node.place, sources=sources
+    )
 
 
 def _build_plain(built: Built) -> Any:
     """A model without weights; files that it has are its own business."""
     make = resolve(built.type.builder)
-    return make(built.node.config, path=built.source.path) if built.source is not None else make(built.node.config)
+    return (
+        make(built.node.config, path=built.source.path)
+        if built.source is not None
+        else make(built.node.config)
+    )
 
 
 def _initialise(built: Built) -> nn.Module:
@@ -197,8 +211,12 @@ def _hash_source(source: Source, *, tensors: bool) -> str:
     if tensors:
         return open_checkpoint(source.path).digest() + (f"#{source.prefix}" if source.prefix else "")
     digest = hashlib.blake2b(digest_size=16)
-    files = sorted(source.path.rglob("*")) if source.path.is_dir() else [source.path]
-    for file in (f for f in files if f.is_file()):
+    for file in _files(source.path):
         digest.update(file.name.encode())
         hash_file(digest, file)
     return digest.hexdigest()
+
+
+def _files(path: Path) -> list[Path]:
+    found = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return [file for file in found if file.is_file()]

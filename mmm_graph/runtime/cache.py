@@ -113,10 +113,7 @@ class Keys:
         built = self.models.get(name)
         if built is None:
             return None
-        mark = built.fingerprint
-        if built.type.weights and not mark:
-            return None
-        return (built.node.kind, built.node.config, built.node.dtype, mark)
+        return (built.node.kind, built.node.config, built.node.dtype, built.identity)
 
     def _loop(self, loop: Loop) -> list[Any] | None:
         scope = self.flow.sites[loop.path].scope

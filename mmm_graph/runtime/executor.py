@@ -42,53 +42,51 @@ class Executor:
         self.watch, self.cancel, self.failed = watch, cancel, failed
         self.pending: dict[Value, Pending] = {}
         self._do: Mapping[type, Callable[[Any, tuple[int, ...]], None]] = {
-            Send: self._send, Recv: self._recv, Repeat: self._repeat,
+            Run: self._run,
+            Free: self._free,
+            Send: self._send,
+            Recv: self._recv,
+            Repeat: self._repeat,
         }
 
     def execute(self, program: Iterable[Instruction], turns: tuple[int, ...] = ()) -> None:
         """Do all instructions; `turns` are those of the `until` loops around."""
-        values, pending, calls, cancel, watch = self.values, self.pending, self.calls, self.cancel, self.watch
+        do = self._do
         for item in program:
-            kind = type(item)
-            if kind is Run:
-                fn, reads, writes, at = item
-                if pending:
-                    self._arrive([v for _, v in reads])
-                if cancel is not None and cancel():
-                    raise Cancelled(problem("E730", f"cancelled before {at.node}"))
-                if turns:
-                    at = _placed(at, turns)
-                bound = calls[at.request][fn]
-                args = {key: values[v] for key, v in reads}
-                if (bound.guarded or Absent in map(type, args.values())) and not bound.raw:
-                    skip = self._skip(bound, args, at)
-                    if skip is not None:
-                        for _, v in writes:
-                            values[v] = skip
-                        continue
-                if watch is None:
-                    found = self._call(bound, args, at)
-                else:
-                    found = self._watched(bound, args, at, writes)
-                ports = bound.ports
-                for key, v in writes:
-                    value = found[key]
-                    if (type(value) is not Tensor or not len(value.shape) or not value.shape[0]) and key in ports:
-                        value = Absent(f"{at.node} gave no {key}") if is_empty(value) else value
-                    values[v] = value
-            elif kind is Free:
-                for v in item.values:
-                    values.pop(v, None)
-                if watch is not None:
-                    watch.freed(item.values)
-            else:
-                self._do[kind](item, turns)
+            do[type(item)](item, turns)
 
-    def _call(self, bound: Bound, args: dict[str, Any], at: At) -> Mapping[str, Any]:
+    def _run(self, item: Run, turns: tuple[int, ...]) -> None:
+        fn, reads, writes, at = item
+        values = self.values
+        if self.pending:
+            self._arrive([v for _, v in reads])
+        if self.cancel is not None and self.cancel():
+            raise Cancelled(problem("E730", f"cancelled before {at.node}"))
+        if turns:
+            at = _placed(at, turns)
+        bound = self.calls[at.request][fn]
+        args = {key: values[v] for key, v in reads}
+        if (bound.guarded or Absent in map(type, args.values())) and not bound.raw:
+            skip = self._skip(bound, args, at)
+            if skip is not None:
+                values.update([(v, skip) for _, v in writes])
+                return
         try:
-            return bound.function(args, at)
+            found = bound.function(args, at) if self.watch is None else self._watched(bound, args, at, writes)
         except Exception as error:  # whatever a plugin raises becomes an error that names the node
-            return self._fail(bound, args, at, error)
+            found = self._fail(bound, args, at, error)
+        ports = bound.ports
+        for key, v in writes:
+            value = found[key]
+            if (type(value) is not Tensor or not value.numel()) and key in ports and is_empty(value):
+                value = Absent(f"{at.node} gave no {key}")
+            values[v] = value
+
+    def _free(self, item: Free, turns: tuple[int, ...]) -> None:
+        for v in item.values:
+            self.values.pop(v, None)
+        if self.watch is not None:
+            self.watch.freed(item.values)
 
     def _fail(self, bound: Bound, args: Mapping[str, Any], at: At, error: Exception) -> Mapping[str, Any]:
         """Raise it with all that is known, or put it with its request, whose later nodes are then skipped."""
@@ -107,7 +105,7 @@ class Executor:
         if bound.visible:
             self.watch.start(at)
         start = perf_counter()
-        found = self._call(bound, args, at)
+        found = bound.function(args, at)
         if bound.visible:
             self.watch.end(at, perf_counter() - start)
         self.watch.made([(v, found[key]) for key, v in writes])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -15,31 +15,47 @@ from mmm_graph.plan.block import Blocks
 from mmm_graph.plan.expand import Stream
 from mmm_graph.plan.flow import Flow
 from mmm_graph.plan.ops import Value
+from mmm_graph.plan.place import Plan
 from mmm_graph.plan.repeat import repeat_task
+from mmm_graph.runtime.bind import Binder
 from mmm_graph.runtime.events import Request
 from mmm_graph.runtime.names import find_value
 from mmm_graph.runtime.values import Absent, is_empty
 
 OWNERS = "owners of "
-"""An output of that name holds the owners of the rows of another."""
+"""Outputs called `owners of NAME 0`, `... 1` hold the owners of the rows of another, the last routing first."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A graph made ready for what is asked of it; kept between runs.
+
+    Attributes:
+        binders: callables, by the models being trained and the given values that need a gradient.
+    """
+
+    graph: Graph
+    plan: Plan | None
+    blocks: Blocks
+    binders: dict[tuple[frozenset[str], frozenset[str]], Binder] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One request with its graph's blocks, its values by name, and the cache keys of nodes whose results are kept."""
+    """One request with its graph, its values by name, and the cache keys of nodes whose results are kept."""
 
     request: Request
-    blocks: Blocks
+    prepared: Prepared
     given: Mapping[str, Any]
     store: Mapping[str, str]
 
     def stream(self) -> Stream:
         """Its tasks."""
-        return Stream(self.blocks, self.request.id, repeat_task)
+        return Stream(self.prepared.blocks, self.request.id, repeat_task)
 
     def values(self) -> dict[Value, Any]:
         """What every rank has from the beginning."""
-        return {Value(self.request.id, n): self.given[n] for n in self.blocks.start}
+        return {Value(self.request.id, n): self.given[n] for n in self.prepared.blocks.start}
 
 
 def wanted_refs(graph: Graph, outputs: Sequence[str] | None) -> dict[str, Ref]:
@@ -49,8 +65,13 @@ def wanted_refs(graph: Graph, outputs: Sequence[str] | None) -> dict[str, Ref]:
         InputError: E304, E305.
     """
     refs = {name: find_value(graph, name) for name in (graph.outputs if outputs is None else outputs)}
-    owners = {OWNERS + name: graph.outputs[name].owners for name in refs if name in graph.outputs}
-    return {**refs, **{k: v for k, v in owners.items() if v is not None}}
+    owners: dict[str, Ref] = {}
+    for name in refs:
+        ref = graph.outputs[name].owners if name in graph.outputs else None
+        if ref is not None:
+            chain = (ref, *Flow(graph).owners(ref.source))
+            owners.update({f"{OWNERS}{name} {i}": r for i, r in enumerate(chain)})
+    return {**refs, **owners}
 
 
 def bind_inputs(graph: Graph, request: Request, device: torch.device) -> dict[str, Any]:
@@ -68,7 +89,9 @@ def bind_inputs(graph: Graph, request: Request, device: torch.device) -> dict[st
         value = request.inputs.get(name)
         value = port.default if value is None else value
         if value is None and port.required and not port.type.optional:
-            raise InputError(problem("E302", f"input {name!r} ({port.type}) of request {request.id} has no value"))
+            raise InputError(
+                problem("E302", f"input {name!r} ({port.type}) of request {request.id} has no value")
+            )
         if value is not None and port.type.kind == "Text" and isinstance(value, str):
             value = [value] * batch_size(request)
         found = Absent(f"input {name} was not given" if value is None else f"input {name} has no rows")
@@ -98,22 +121,32 @@ def noise_keys(request: Request) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return request.seeds, tuple(range(batch_size(request)))
 
 
-def grad_paths(flow: Flow, train: frozenset[str], given: Mapping[str, Any]) -> frozenset[str]:
-    """Nodes that run with autograd: those of trained models, and what reads a value that needs a gradient."""
+def grad_paths(flow: Flow, train: frozenset[str], sources: frozenset[str]) -> frozenset[str]:
+    """Nodes that run with autograd: those of trained models, and what reads a value that needs a gradient.
+
+    Args:
+        sources: names of given values that need one.
+    """
     found: set[str] = set()
-    sources = {n for n, v in given.items() if isinstance(v, Tensor) and v.requires_grad}
     reads = {
         path: {w for _, ref, scope in flow.inputs(path) for w in flow.writers(ref, scope)}
-        for path, site in flow.sites.items() if not isinstance(site.node, Loop)
+        for path, site in flow.sites.items()
+        if not isinstance(site.node, Loop)
     }
     for path in reads:
         node = flow.sites[path].node
-        models = {node.model} if isinstance(node, Call) else set(node.uses.values()) if isinstance(node, Op) else set()
+        models = (
+            {node.model}
+            if isinstance(node, Call)
+            else set(node.uses.values())
+            if isinstance(node, Op)
+            else set()
+        )
         if models & train:
             found.add(path)
     todo = True
     while todo:
-        new = {p for p, ws in reads.items() if p not in found and any(w.source in found or str(w) in sources for w in ws)}
-        found |= new
-        todo = bool(new)
+        size = len(found)
+        found |= {p for p, ws in reads.items() if any(w.source in found or str(w) in sources for w in ws)}
+        todo = len(found) > size
     return frozenset(found)

@@ -25,6 +25,9 @@ def find_value(graph: Graph, name: str) -> Ref:
     for node, first in [(n, p) for n in graph.nodes for p in list(n.outputs)[:1]]:
         if node.path == name:
             return Ref(name, first)
+    first_port = next((ref for alias, ref in graph.aliases.items() if alias.rpartition(".")[0] == name), None)
+    if first_port is not None:  # a subgraph or composite, which is no node any more
+        return first_port
     for at in range(len(name)):  # ports of Cond values have a dot themselves
         if name[at] == "." and name[:at] in top and name[at + 1 :] in top[name[:at]].outputs:
             return Ref(name[:at], name[at + 1 :])

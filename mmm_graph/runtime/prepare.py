@@ -1,4 +1,4 @@
-"""Graph + request -> a Job: what is wanted, what is at hand or cached, and the blocks of the rest, kept between runs."""
+"""Graph + request -> a Job: what is wanted, what is at hand or cached, and the blocks of the rest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mmm_graph.registry.registry import Registry
 from mmm_graph.runtime.build import Built
 from mmm_graph.runtime.cache import Cache, Keys
 from mmm_graph.runtime.events import Request
-from mmm_graph.runtime.job import Job, bind_inputs, noise_keys, on_device, wanted_refs
+from mmm_graph.runtime.job import Job, Prepared, bind_inputs, noise_keys, on_device, wanted_refs
 from mmm_graph.runtime.names import find_value
 from mmm_graph.runtime.values import content_key
 
@@ -38,9 +38,17 @@ class Call(NamedTuple):
 class Preparer:
     """Makes jobs; a graph that was asked for the same things before is not expanded again."""
 
-    def __init__(self, registry: Registry, models: Mapping[str, Built], device: torch.device, cache: Cache) -> None:
+    def __init__(
+        self, registry: Registry, models: Mapping[str, Built], device: torch.device, cache: Cache
+    ) -> None:
         self.registry, self.models, self.device, self.cache = registry, models, device, cache
-        self._kept: OrderedDict[tuple[Any, ...], tuple[Graph, Plan | None, Blocks]] = OrderedDict()
+        self._kept: OrderedDict[tuple[Any, ...], Prepared] = OrderedDict()
+
+    def forget_stale(self) -> None:
+        """Drop what was bound to models that the engine no longer has, so that they can be freed."""
+        for prepared in self._kept.values():
+            for key in [k for k, binder in prepared.binders.items() if not binder.is_current()]:
+                del prepared.binders[key]
 
     def job(self, graph: Graph, request: Request, call: Call) -> Job:
         """Bind the inputs, look into the cache, and find what is left to do."""
@@ -54,16 +62,22 @@ class Preparer:
             kept, store = self._look_up(graph, request, wanted, given, frozenset(supplied))
         names = (*supplied, *kept)
         wishes = Wishes(wanted, frozenset(names), frozenset(store), call.watched)
-        blocks = self._blocks(graph, wishes, call)
-        return Job(request, blocks, {**given, **kept}, store)
+        return Job(request, self._prepared(graph, wishes, call), {**given, **kept}, store)
 
     def _look_up(
-        self, graph: Graph, request: Request, wanted: Mapping[str, Ref], given: Mapping[str, Any], supplied: frozenset[str]
+        self,
+        graph: Graph,
+        request: Request,
+        wanted: Mapping[str, Ref],
+        given: Mapping[str, Any],
+        supplied: frozenset[str],
     ) -> tuple[dict[str, Any], dict[str, str]]:
         """(values that the cache has, keys of nodes to be kept)."""
         flow = Flow(graph)
         needs = select(flow, list(wanted.values()), supplied)
-        start = {n: content_key(v) for n, v in given.items() if n in supplied or n.startswith(f"{graph.source}.")}
+        start = {
+            n: content_key(v) for n, v in given.items() if n in supplied or n.startswith(f"{graph.source}.")
+        }
         start |= {n: repr(v) for n, v in given.items() if n.startswith("$params.")}
         models = {n: b for n, b in self.models.items() if n in needs.models}
         keys = Keys(flow, self.registry, models, start, noise_keys(request), str(self.device))
@@ -81,19 +95,19 @@ class Preparer:
                 store[node.path] = key
         return kept, store
 
-    def _blocks(self, graph: Graph, wishes: Wishes, call: Call) -> Blocks:
+    def _prepared(self, graph: Graph, wishes: Wishes, call: Call) -> Prepared:
         asked = (tuple(wishes.outputs.items()), wishes.given, wishes.store, wishes.watched)
         key = (id(graph), id(call.plan), bool(call.train), *asked)
         if key in self._kept:
             self._kept.move_to_end(key)
-            return self._kept[key][2]
+            return self._kept[key]
         flow = Flow(graph)
         needs = select(flow, list(wishes.outputs.values()), wishes.given, watched=wishes.watched)
         blocks = Blocks(graph, self.registry, self._plan(graph, call), needs, wishes)
-        self._kept[key] = (graph, call.plan, blocks)
+        self._kept[key] = Prepared(graph, call.plan, blocks)
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
-        return blocks
+        return self._kept[key]
 
     def _plan(self, graph: Graph, call: Call) -> Plan:
         """The given plan, carried over to a graph that it was not made for."""

@@ -37,7 +37,8 @@ def _check_list(type_: PortType, value: Any, sizes: dict[str, int]) -> str:
 
 def _check(type_: PortType, value: Any, sizes: dict[str, int]) -> str:
     if type_.kind == "Text":
-        return "" if isinstance(value, list | tuple) and all(isinstance(v, str) for v in value) else "Text is a list of str"
+        right = isinstance(value, list | tuple) and all(isinstance(v, str) for v in value)
+        return "" if right else "Text is a list of str"
     if not isinstance(value, Tensor):
         return f"{type_.kind} is a tensor" if type_.kind in TENSORS else ""
     if type_.kind in FLOATS and not value.is_floating_point():
@@ -48,7 +49,9 @@ def _check(type_: PortType, value: Any, sizes: dict[str, int]) -> str:
         return ""
     if len(type_.dims) != value.dim():
         return f"{len(type_.dims)} axes are declared"
-    return next((w for d, n in zip(type_.dims, value.shape, strict=True) if (w := _check_dim(d, n, sizes))), "")
+    return next(
+        (w for d, n in zip(type_.dims, value.shape, strict=True) if (w := _check_dim(d, n, sizes))), ""
+    )
 
 
 def _check_dim(dim: Dim, size: int, sizes: dict[str, int]) -> str:

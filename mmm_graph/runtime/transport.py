@@ -53,7 +53,10 @@ class Threads:
     def __init__(self, ranks: int, timeout_s: float = 60.0) -> None:
         self.timeout_s = timeout_s
         self._edges: dict[tuple[int, int, bool], queue.SimpleQueue[Any]] = {
-            (a, b, late): queue.SimpleQueue() for a in range(ranks) for b in range(ranks) for late in (False, True)
+            (a, b, late): queue.SimpleQueue()
+            for a in range(ranks)
+            for b in range(ranks)
+            for late in (False, True)
         }
         self._stop = threading.Event()
 
@@ -110,7 +113,9 @@ class _Message:
         world, edge = self.owner.world, self.owner.world.edge(self.source, self.owner.rank, self.late)
         while not self.found:
             first = self.lane.popleft()
-            first.found.append(world.take(edge, f"a message from rank {self.source} to rank {self.owner.rank}"))
+            first.found.append(
+                world.take(edge, f"a message from rank {self.source} to rank {self.owner.rank}")
+            )
         return self.found[0]
 
 

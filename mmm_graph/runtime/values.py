@@ -25,7 +25,11 @@ class Absent:
 
     def after(self, node: str) -> Absent:
         """The absence of what `node` would have made."""
-        return self if node in self.skipped or len(self.skipped) == 8 else Absent(self.reason, (*self.skipped, node))
+        return (
+            self
+            if node in self.skipped or len(self.skipped) == 8
+            else Absent(self.reason, (*self.skipped, node))
+        )
 
     def __str__(self) -> str:
         return f"{self.reason}; skipped: {', '.join(self.skipped)}" if self.skipped else self.reason

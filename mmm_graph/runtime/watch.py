@@ -7,7 +7,8 @@ from time import perf_counter
 from typing import Any
 
 from mmm_graph.plan.ops import At, Fn, Value
-from mmm_graph.runtime.bind import Bound, Values
+from mmm_graph.runtime.arguments import Values
+from mmm_graph.runtime.bind import Bound
 from mmm_graph.runtime.events import Event, OnEvent
 from mmm_graph.runtime.values import num_bytes
 
@@ -80,7 +81,9 @@ class Watch:
         path, port = str(fn[1]), str(fn[2])
 
         def run(args: Values, at: At) -> Values:
-            self.emit(Event("stream", at.request, f"{path}.{port}", at.step[-1] + 1, 0, args["x"], self.now()))
+            self.emit(
+                Event("stream", at.request, f"{path}.{port}", at.step[-1] + 1, 0, args["x"], self.now())
+            )
             return {}
 
         return Bound(run)

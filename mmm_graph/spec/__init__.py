@@ -14,7 +14,7 @@ from mmm_graph.spec.graph import (
     SubgraphSpec,
     TrainSpec,
 )
-from mmm_graph.spec.load import load_spec
+from mmm_graph.spec.load import load_spec, with_values
 from mmm_graph.spec.params import ParamSpec, substitute
 
 __all__ = [
@@ -36,4 +36,5 @@ __all__ = [
     "load_tree",
     "substitute",
     "to_yaml",
+    "with_values",
 ]

@@ -24,6 +24,7 @@ from mmm_graph.config import Config
 from mmm_graph.spec.ports import KINDS, parse_port
 from mmm_graph.spec.scalars import describe
 
+DTYPES = ("f64", "f32", "f16", "bf16")
 RESERVED = frozenset(("in", "data", "carry", "each", "params"))
 
 NAME_PATTERN = r"[a-z_][A-Za-z0-9_]*"
@@ -89,6 +90,12 @@ def _check_link(text: str) -> str:
         raise refuse("E116", f"{describe(text)} is a param, not a link", "params go under `config:`")
     hint = "a link is node, node.port, $in.x, $data.x, $carry.x or $each.x; literals go under `config:`"
     raise refuse("E116", f"{describe(text)} is not a link", hint)
+
+
+def _check_dtype(text: str) -> str:
+    if text in DTYPES or param_name(text):
+        return text
+    raise refuse("E112", f"expects {', '.join(DTYPES)} or $params.x, got {describe(text)}")
 
 
 def _check_when(text: str) -> str:
@@ -165,6 +172,9 @@ TypeText = Annotated[str, AfterValidator(_check_type)]
 
 When = Annotated[str, AfterValidator(_check_when), _pattern(f"({LINK_PATTERN}|{PARAM_PATTERN})")]
 """What stands under `when:`: a link to a Bool, or a bool param, `$params.x`."""
+
+Dtype = Annotated[str, AfterValidator(_check_dtype), _pattern(f"({'|'.join(DTYPES)}|{PARAM_PATTERN})")]
+"""A floating-point type of DTYPES, or `$params.x`."""
 
 Items = Annotated[tuple[T, ...], BeforeValidator(_as_tuple)]
 """A list of the file, kept as a tuple."""

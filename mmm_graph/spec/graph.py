@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from mmm_graph.errors import Place
-from mmm_graph.spec.base import DottedName, Items, Link, Name, PortName, Spec, TypeText, refuse, short_form
+from mmm_graph.spec.base import (
+    DottedName,
+    Dtype,
+    Items,
+    Link,
+    Name,
+    PortName,
+    Spec,
+    TypeText,
+    refuse,
+    short_form,
+)
 from mmm_graph.spec.files import mark_key
 from mmm_graph.spec.node import CollectSpec, LoopSpec, NodeSpec, PreviewSpec, SubgraphSpec
 from mmm_graph.spec.params import ParamSpec
@@ -69,7 +80,7 @@ class ModelSpec(Spec):
     kind: str
     weights: str | None = None
     config: dict[str, Any] = Field(default_factory=dict)
-    dtype: str | None = None
+    dtype: Dtype | None = None
     init: str | None = None
     space: str | None = None
     attach: Items[AttachSpec] = ()
@@ -178,6 +189,12 @@ class GraphSpec(Spec):
         copy = self.model_copy()
         copy._source = source
         return copy
+
+    def with_values(
+        self, values: Mapping[str, Any], given: Mapping[str, Any], origins: Mapping[str, str]
+    ) -> GraphSpec:
+        """The same spec, with other values of its params and inputs."""
+        return self.with_source(replace(self._source, values=values, given=given, origins=origins))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, GraphSpec) and self.__dict__ == other.__dict__

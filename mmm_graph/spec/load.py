@@ -14,7 +14,7 @@ from mmm_graph.spec.explain import explain, in_order
 from mmm_graph.spec.files import MAX_PROBLEMS, Path_, Tree, mark_key, read_text, read_tree
 from mmm_graph.spec.graph import GraphSpec, Source
 from mmm_graph.spec.include import merge_includes
-from mmm_graph.spec.override import SECTIONS, SET, apply_sets, as_mapping, resolve_values
+from mmm_graph.spec.override import SECTIONS, SET, Given, apply_sets, as_mapping, resolve_values, take_values
 from mmm_graph.spec.scalars import describe
 
 TEXT = "<text>"
@@ -62,6 +62,20 @@ def load_spec(
     if problems or spec is None:
         raise InputError(in_order(problems)[:MAX_PROBLEMS])
     return spec
+
+
+def with_values(spec: GraphSpec, params: Mapping[str, Any]) -> GraphSpec:
+    """The same spec with these values of params and inputs over those it has; no file is read again.
+
+    Raises:
+        InputError: E302, E305, with every value that does not fit.
+    """
+    problems: list[Problem] = []
+    given = Given(dict(spec.values), dict(spec.given), dict(spec.origins))
+    take_values(spec, given, params, problems)
+    if problems:
+        raise InputError(problems)
+    return spec.with_values(given.params, given.inputs, given.origins)
 
 
 def _read(source: str | Path | Mapping[str, Any]) -> tuple[str, Path | None, tuple[Tree, list[Problem]]]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from mmm_graph.errors import Place, Problem, did_you_mean, problem
 from mmm_graph.spec.explain import dotted
 from mmm_graph.spec.files import Path_, Tree, read_tree
@@ -117,13 +119,16 @@ def resolve_values(
             problems.append(problem("E302", message, Place(str(params_file))))
         read = _take(spec, given, as_mapping(tree.value), check_value, str(params_file))
         problems += [problem(code, text, tree.places.get((key,)), hint) for key, code, text, hint in read]
-    for values, check, origin, flag in (
-        (params, check_value, "python", "param"),
-        (sets, read_value, SET, SET),
-    ):
-        found_here = _take(spec, given, values, check, origin)
-        problems += [problem(c, text, Place(f"{flag} {shorten(k)}"), hint) for k, c, text, hint in found_here]
+    take_values(spec, given, params, problems)
+    wrong = _take(spec, given, sets, read_value, SET)
+    problems += [problem(code, text, Place(f"{SET} {shorten(key)}"), hint) for key, code, text, hint in wrong]
     return given
+
+
+def take_values(spec: GraphSpec, given: Given, params: Mapping[str, Any], problems: list[Problem]) -> None:
+    """Put values from Python over those given so far."""
+    wrong = _take(spec, given, params, check_value, "python")
+    problems += [problem(code, text, Place(f"param {shorten(key)}"), hint) for key, code, text, hint in wrong]
 
 
 def _take(
@@ -141,9 +146,23 @@ def _take(
             if key in spec.params:
                 given.params[key] = check(spec.params[key], value)
             else:
-                is_text = spec.inputs[key].type.lstrip().startswith("Text")
-                given.inputs[key] = parse_literal(value) if origin == SET and not is_text else value
+                given.inputs[key] = _read_input(spec.inputs[key].type, value) if origin == SET else value
             given.origins[key] = origin
         except ValueError as error:
             wrong.append((key, "E302", f"{key}: {error}", ""))
     return wrong
+
+
+def _read_input(type_: str, text: str) -> Any:
+    """An input from the command line. A text is taken as it is; `[a, b]` is a list of texts."""
+    if not type_.lstrip().startswith("Text"):
+        return parse_literal(text)
+    if not (text.startswith("[") and text.endswith("]")):
+        return text
+    try:
+        items = yaml.load(text, yaml.BaseLoader)  # noqa: S506 - every scalar stays text: [3, no] is "3" and "no"
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(f"cannot be read as a list of texts: {shorten(text)}") from error
+    if not items or not all(isinstance(item, str) for item in items):
+        raise ValueError(f"expects a text or a list of texts such as [a, b], got {shorten(text)}")
+    return items

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from mmm_graph.errors import did_you_mean
-from mmm_graph.spec.base import DottedName, Items, Link, Name, Short, Spec, refuse, short_form
+from mmm_graph.spec.base import DottedName, Dtype, Items, Link, Name, Short, Spec, refuse, short_form
 from mmm_graph.spec.node import NodeSpec
 from mmm_graph.spec.scalars import describe
 
@@ -150,7 +150,7 @@ class StageSpec(Spec):
     steps: int | None = Field(None, ge=1)
     epochs: float | None = Field(None, gt=0)
     accumulate: int = Field(1, ge=1)
-    precision: str | None = None
+    precision: Dtype | None = None
     ema: Annotated[EmaSpec, short_form("decay", float)] | None = None
     eval: Annotated[StageEval, Short(_lengthen_eval, _NAMES)] | None = None
     save_every: int | None = Field(None, ge=1)

@@ -31,7 +31,7 @@ from mmm_graph.testing.other import check_composite, check_data, check_optim
 from mmm_graph.testing.parts import check_parts, run_path
 from mmm_graph.testing.same import same, untouched_rng
 from mmm_graph.testing.sampler import check_sampler
-from mmm_graph.testing.setup import Setup, all_ports, check_config, make_config
+from mmm_graph.testing.setup import Setup, all_ports, check_config, in_one_line, make_config
 from mmm_graph.testing.values import flat
 
 
@@ -138,7 +138,9 @@ def _method_call(node: ModelType, name: str, built: Any, setup: Setup) -> Invoca
     try:
         config = method.config(**setup.methods.get(name, {}))
     except ValidationError as error:
-        raise AssertionError(f"{node.kind}.{name}: pass methods={{{name!r}: {{...}}}}: {error}") from error
+        raise AssertionError(
+            f"{node.kind}.{name}: pass methods={{{name!r}: {{...}}}}: {in_one_line(error)}"
+        ) from error
     check_config(f"{node.kind}.{name}", config)
     if method.path is not None:
         run = run_path(node, name, built, setup.config, config)

@@ -51,7 +51,14 @@ def make_config(node: NodeType, given: Mapping[str, Any]) -> Config:
     try:
         return node.config(**{**filled, **given})
     except ValidationError as error:
-        raise AssertionError(f"{node.kind}: pass config={{...}} for a small instance: {error}") from error
+        message = f"{node.kind}: pass config={{...}} for a small instance: {in_one_line(error)}"
+        raise AssertionError(message) from error
+
+
+def in_one_line(error: ValidationError) -> str:
+    """`width: Field required; depth: Input should be greater than 0`."""
+    found = [(".".join(map(str, e["loc"])), e["msg"]) for e in error.errors()]
+    return "; ".join(f"{where}: {what}" if where else what for where, what in found)
 
 
 def _is_open(config: type[Config], name: str) -> bool:

@@ -16,7 +16,7 @@ class TrainEvent:
 
     Attributes:
         kind: stage_start (start, samples, weights), step (row of metrics.csv), eval_step, eval (metrics by
-            name), save (path), warning (message), stage_end (losses), stage_skip; in brackets what `data` has.
+            name), save (path), warning (message), stage_end (losses), stage_skip; brackets: what `data` has.
         stage: name of the training stage, or of the evaluation.
         step, total: steps done, and steps there are.
         time_s: seconds since the epoch.

@@ -23,6 +23,8 @@ from mmm_graph.train.events import TrainEvent
 from mmm_graph.train.files import replacing
 
 COLUMNS = ("stage", "step", "epoch", "lr", "loss", "grad_norm", "samples_per_s", "seconds")
+WIDE = 120
+"""Columns of a terminal on which every loss term is shown."""
 EXTRA = 'pip install "mmm_graph[train]"'
 
 Row = Mapping[str, Any]
@@ -117,14 +119,16 @@ class ProgressLog:
     def __init__(self, console: Console | None = None) -> None:
         columns = (
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=12),
             MofNCompleteColumn(),
             TextColumn("{task.fields[text]}"),
             TimeElapsedColumn(),
             TextColumn("eta"),
             TimeRemainingColumn(elapsed_when_finished=False),
         )
-        self._progress = Progress(*columns, console=console or Console(stderr=True))
+        console = console or Console(stderr=True)
+        self._progress = Progress(*columns, console=console)
+        self._terms = console.width >= WIDE
         self._tasks: dict[str, TaskID] = {}
 
     def __call__(self, event: TrainEvent) -> None:
@@ -135,7 +139,7 @@ class ProgressLog:
             self._progress.update(self._tasks[event.stage], completed=event.step)
             self._print(event)
         elif event.kind == "step" and task is not None:
-            self._progress.update(task, completed=event.step, text=step_text(event.data))
+            self._progress.update(task, completed=event.step, text=step_text(event.data, terms=self._terms))
         elif event.kind in ("eval", "warning", "save", "stage_end", "stage_skip"):
             self._print(event)
 
@@ -146,14 +150,11 @@ class ProgressLog:
         self._progress.stop()
 
 
-def step_text(row: Row) -> str:
-    """`loss 0.123 (l1 0.1, kl 2) 812 samples/s`."""
-    terms = ", ".join(f"{k[5:]} {v:.4g}" for k, v in row.items() if k.startswith("loss."))
-    return (
-        f"loss {row['loss']:.4g}"
-        + (f" ({terms})" if terms else "")
-        + f" {row['samples_per_s']:.0f} samples/s"
-    )
+def step_text(row: Row, *, terms: bool = True) -> str:
+    """`loss 0.123 (l1 0.1, kl 2) 812 samples/s`; the bracket stands where there are several terms."""
+    named = [f"{k[5:]} {v:.4g}" for k, v in row.items() if k.startswith("loss.")]
+    bracket = f" ({', '.join(named)})" if terms and len(named) > 1 else ""
+    return f"loss {row['loss']:.4g}{bracket} {row['samples_per_s']:.0f} samples/s"
 
 
 def event_text(event: TrainEvent) -> str:

@@ -30,7 +30,7 @@ from mmm_graph.train.record import StageRecord, machine, versions
 from mmm_graph.train.seeds import derive_seed
 from mmm_graph.train.snapshot import flat, put_back, take_snapshot, trainable
 from mmm_graph.train.stage import Stage
-from mmm_graph.train.start import Start, build_started, free_weights
+from mmm_graph.train.start import Beginning, build_started, free_weights
 from mmm_graph.train.step import Stepper
 
 
@@ -57,14 +57,14 @@ class Job:
 class Session:
     """A stage under way. Building it loads the models; `run` trains."""
 
-    def __init__(self, job: Job, stage: Stage, starts: Mapping[str, Start]) -> None:
-        self._job, self._stage, self._starts = job, stage, starts
+    def __init__(self, job: Job, stage: Stage, begin: Beginning) -> None:
+        self._job, self._stage, self._begin = job, stage, begin
         self._options = job.options
         self._built = build_started(
             job.spec,
             job.registry,
             stage.graph,
-            starts,
+            begin.starts,
             trained=stage.trained,
             out=job.out,
             device=job.options.device,
@@ -93,7 +93,7 @@ class Session:
         if checkpoint is not None:
             self._resume(checkpoint)
         weights = sum(w.numel() for w in self._weights.values())
-        start = {name: str(s) for name, s in self._starts.items() if s.source != "none"}
+        start = {name: str(s) for name, s in self._begin.starts.items() if s.source != "none"}
         self._tell("stage_start", {"start": start, "samples": len(self._loader), "weights": weights})
         device = torch.device(self._options.device)
         engine = Engine(self._job.registry, self._built, device=self._options.device, cache_bytes=0)
@@ -160,8 +160,9 @@ class Session:
             return found
         job = self._job
         options = EvalOptions(self._options.device, self._options.seed, self._job.out)
-        outputs = {name: s.detail for name, s in self._starts.items() if s.source == "stage"}
-        tools = EvalTools(options, job.listen, job.stop, outputs, job.sources, self._stage.name, self._done)
+        tools = EvalTools(
+            options, job.listen, job.stop, self._begin.outputs, job.sources, self._stage.name, self._done
+        )
         with self._averaged():
             for module in self._models.values():
                 module.eval()

@@ -6,20 +6,22 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 from mmm_graph.config import Config
 from mmm_graph.errors import InputError, Place, Problem, did_you_mean, problem
 from mmm_graph.graph.compile import compile_graph
-from mmm_graph.graph.graph import Graph, Op
+from mmm_graph.graph.graph import Graph, Op, Ref
 from mmm_graph.registry import OptimType, Registry
-from mmm_graph.spec import GraphSpec, StageSpec
+from mmm_graph.spec import GraphSpec, StageSpec, substitute
 from mmm_graph.train.configs import read_config
 from mmm_graph.train.data import Source, Sources
+from mmm_graph.train.frozen import frozen_values
 from mmm_graph.train.reach import WHOLE, needed_nodes, part_names, reached_parts
 from mmm_graph.train.schedule import SCHEDULES, warmup_steps
 
 PRECISIONS = ("f32", "bf16")
-LATER = ("updates", "shard", "plan", "cache")
+LATER = ("updates", "shard", "plan")
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Stage:
         ema, ema_after: decay of the averaged weights, and the step from which they are averaged.
         evals, eval_every: evaluations, and how many steps lie between them (None: only at the end).
         save_every: steps between checkpoints (None: only at the end and when interrupted).
+        cached: values of frozen models that are computed once per sample.
     """
 
     name: str
@@ -67,6 +70,7 @@ class Stage:
     evals: tuple[str, ...]
     eval_every: int | None
     save_every: int | None
+    cached: tuple[Ref, ...]
     init_from: str | None
     place: Place | None
 
@@ -80,13 +84,13 @@ def make_stage(spec: GraphSpec, registry: Registry, name: str, sources: Sources)
     """Resolve and check a stage; the dataset is opened, no model is built.
 
     Raises:
-        InputError: E203 no such stage; E810 to E816 what cannot be trained, and why; what compiling finds.
+        InputError: E203 no such stage; E810 to E817 what cannot be trained, and why; what compiling finds.
         RunError: E822, the dataset cannot be opened.
     """
     graph = compile_graph(spec, registry, f"train.{name}")
     assert spec.train is not None
-    written = spec.train.stage(name)
     where = ("train", "stages", name)
+    written = _with_params(spec, spec.train.stage(name), where)
     found = [*_unsupported(spec, written, where), *_wrong_names(spec, registry, written, where)]
     if found:
         raise InputError(found)
@@ -118,9 +122,23 @@ def make_stage(spec: GraphSpec, registry: Registry, name: str, sources: Sources)
         evals=written.eval.names if written.eval else (),
         eval_every=written.eval.every if written.eval else None,
         save_every=written.save_every,
+        cached=_cached(registry, graph, written, spec.place(*where, "cache")),
         init_from=written.init_from,
         place=spec.place(*where),
     )
+
+
+def _with_params(spec: GraphSpec, written: StageSpec, where: tuple[str, ...]) -> StageSpec:
+    """The stage with `$params.x` replaced where a name may be a param (configs are read by themselves)."""
+
+    def known(value: str | None, *keys: str) -> Any:
+        return substitute(value, spec.values, lambda *_: spec.place(*where, *keys))
+
+    changed: dict[str, Any] = {"precision": known(written.precision, "precision")}
+    if written.optim is not None:
+        names = {key: known(getattr(written.optim, key), "optim", key) for key in ("op", "schedule")}
+        changed["optim"] = written.optim.model_copy(update=names)
+    return written.model_copy(update=changed)
 
 
 def _unsupported(spec: GraphSpec, written: StageSpec, where: tuple[str, ...]) -> list[Problem]:
@@ -155,7 +173,12 @@ def _wrong_names(
     if written.steps is None and written.epochs is None:
         report("E810", "it does not say how long to train", (), "write `steps:` or `epochs:`")
     if written.precision not in (None, *PRECISIONS):
-        report("E810", f"unknown precision {written.precision!r}", ("precision",), ", ".join(PRECISIONS))
+        report(
+            "E810",
+            f"it cannot train in {written.precision}",
+            ("precision",),
+            "write " + " or ".join(PRECISIONS),
+        )
     names: list[tuple[str, str, tuple[str, ...], Mapping[str, object]]] = []
     names += [("model", n, ("train", n), spec.models) for n in written.train]
     names += [("evaluation", n, ("eval",), spec.eval) for n in (written.eval.names if written.eval else ())]
@@ -217,6 +240,15 @@ def _groups(
         checked = read_config(spec, registry, kind.config, {**base, **own}, (*where, "optim", "groups"))
         groups[model] = {key: getattr(checked, key) for key in own}
     return groups
+
+
+def _cached(registry: Registry, graph: Graph, written: StageSpec, place: Place | None) -> tuple[Ref, ...]:
+    """What `cache: true` keeps."""
+    values = frozen_values(graph, registry, written.train) if written.cache else ()
+    if written.cache and not values:
+        what = "`cache: true`, but no frozen model makes anything from the data alone with rows of one size"
+        raise InputError(problem("E817", what, place, "leave it out"))
+    return values
 
 
 def _check_accumulation(registry: Registry, graph: Graph, written: StageSpec, place: Place | None) -> None:

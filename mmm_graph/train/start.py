@@ -28,6 +28,14 @@ class Start:
         return f"{self.source} {self.detail}".strip()
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """Where the models of a stage start from, and every model that earlier stages left in OUT."""
+
+    starts: Mapping[str, Start]
+    outputs: Mapping[str, str]
+
+
 def earlier_outputs(
     spec: GraphSpec, stage: str, done: Iterable[str], init_from: str | None
 ) -> dict[str, str]:

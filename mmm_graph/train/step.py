@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mmm_graph.errors import RunError, problem
 from mmm_graph.runtime import Engine, Request
 from mmm_graph.train.ema import Ema
+from mmm_graph.train.frozen import FrozenCache
 from mmm_graph.train.loader import Batch, Loader
 from mmm_graph.train.optimiser import set_lr
 from mmm_graph.train.schedule import lr_factor
@@ -63,10 +64,14 @@ class Stepper:
         self.stage, self.engine, self.models, self.loader = stage, engine, models, loader
         self.optimiser, self.ema = optimiser, ema
         self._seed, self._device = seed, device
+        self._trained = frozenset(models)
+        self._frozen: FrozenCache | None = None
+        if stage.cached:
+            self._frozen = FrozenCache(stage.graph, stage.cached, engine, loader, self._precision)
         self._params = [w for group in optimiser.param_groups for w in group["params"]]
 
     def step(self, number: int) -> Measured:
-        """Do step `number`, from 0. The losses are not looked at here: see `check_finite`."""
+        """Do step `number`, from 0. The losses are not looked at here; Meter does."""
         stage = self.stage
         seed = derive_seed(self._seed, stage.name, number)
         self._seed_global(seed)
@@ -100,8 +105,14 @@ class Stepper:
         values = {k: to_device(v, self._device) for k, v in batch.values.items() if v is not None}
         elements = tuple(range(micro * size, (micro + 1) * size))
         request = Request(stage.name, values, (seed,) * size, elements)
+        supply = (
+            {k: to_device(v, self._device) for k, v in self._frozen.supply(batch).items()}
+            if self._frozen
+            else {}
+        )
         with self._precision():
-            result = self.engine.run(stage.graph, [request], train=frozenset(self.models))[request.id]
+            found = self.engine.run(stage.graph, [request], supply=supply, train=self._trained)
+        result = found[request.id]
         terms = [_mean(result.values.get(name), self._device) for name in stage.terms]
         weights = [t.weight if number >= t.after else 0.0 for t in stage.terms.values()]
         parts = [t.float() * w for t, w in zip(terms, weights, strict=True) if w]

@@ -23,7 +23,7 @@ from mmm_graph.train.record import StageRecord, read_records, write_records
 from mmm_graph.train.session import Job, Session
 from mmm_graph.train.snapshot import stage_identity
 from mmm_graph.train.stage import Stage, make_stage
-from mmm_graph.train.start import Start, earlier_outputs, find_starts
+from mmm_graph.train.start import Beginning, earlier_outputs, find_starts
 
 
 def train(
@@ -61,8 +61,7 @@ def train(
     records = read_records(out)
     found = {s.name: _checkpoint(s, out, options) for s in plans}
     todo = [s for s in plans if not _is_finished(s, records, found[s.name])]
-    starts = _check_starts(spec, registry, plans, todo, records)
-    _check_evaluations(spec, registry, todo)
+    begin = _check_starts(spec, registry, plans, todo, records, sources)
     keep = {s.name: point.step if point else 0 for s in todo for point in [found[s.name]]}
     with _listening(spec, registry, out, todo, keep, options, on_event) as listen, interruptible() as pressed:
         stop = (lambda: pressed() or cancel()) if cancel is not None else pressed
@@ -71,7 +70,7 @@ def train(
             if stage not in todo:
                 listen(TrainEvent("stage_skip", stage.name, stage.steps, stage.steps))
                 continue
-            record = Session(job, stage, starts[stage.name]).run(found[stage.name])
+            record = Session(job, stage, begin[stage.name]).run(found[stage.name])
             records = _with_record(spec, records, stage.name, record)
             write_records(out, records)
             write_graph(spec, out, sorted({m for r in records.values() for m in r.models}))
@@ -129,24 +128,25 @@ def _check_starts(
     plans: Sequence[Stage],
     todo: Sequence[Stage],
     records: Mapping[str, StageRecord],
-) -> dict[str, dict[str, Start]]:
-    """Where the models of each stage start from, once the stages before it have run."""
-    starts: dict[str, dict[str, Start]] = {}
-    running = {stage.name for stage in todo}
-    done = set(records) - running
+    sources: Sources,
+) -> dict[str, Beginning]:
+    """Where the models of each stage and of its evaluations start from, once the stages before have run."""
+    found: dict[str, Beginning] = {}
+    done = set(records) - {stage.name for stage in todo}
     for stage in plans:
         if stage in todo:
             outputs = earlier_outputs(spec, stage.name, done, stage.init_from)
-            nodes = [stage.graph.models[n] for n in sorted(needed_models(stage.graph))]
-            starts[stage.name] = find_starts(spec, registry, nodes, trained=stage.trained, outputs=outputs)
+            needed = needed_models(stage.graph)
+            nodes = [stage.graph.models[n] for n in sorted(needed)]
+            starts = find_starts(spec, registry, nodes, trained=stage.trained, outputs=outputs)
+            found[stage.name] = Beginning(starts, outputs)
+            for name in stage.evals:
+                graph = compile_graph(spec, registry, f"eval.{name}")
+                sources.open(graph, spec.eval[name].data, ("eval", name, "data"))
+                others = [graph.models[n] for n in sorted(needed_models(graph) - needed)]
+                find_starts(spec, registry, others, outputs=outputs)
         done.add(stage.name)
-    return starts
-
-
-def _check_evaluations(spec: GraphSpec, registry: Registry, todo: Sequence[Stage]) -> None:
-    """An evaluation that does not compile is found before the training, not after it."""
-    for name in dict.fromkeys(name for stage in todo for name in stage.evals):
-        compile_graph(spec, registry, f"eval.{name}")
+    return found
 
 
 @contextmanager

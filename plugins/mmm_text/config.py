@@ -87,6 +87,11 @@ class TokenizerConfig(Config):
     pad_token: str | None = None
     truncate: bool = False
 
+    @property
+    def length(self) -> int | None:
+        """Tokens of every text, when the config alone says so."""
+        return self.max_length if self.pad == "max_length" else None
+
 
 class LabelConfig(Config):
     """Classes and the words they are recognised by.

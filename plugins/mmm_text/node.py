@@ -13,7 +13,7 @@ HF = model_type(
     methods={
         "encode": method(
             text="Text[b]",
-            returns={"ids": "Ids[b,t]", "mask": "Mask[b,t]"},
+            returns={"ids": "Ids[b,$length]", "mask": "Mask[b,$length]"},
             doc="Texts to ids, padded on the right; a text that is too long is an error unless truncate: true.",
         ),
         "decode": method(

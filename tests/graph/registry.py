@@ -51,6 +51,14 @@ class DenoiserConfig(Config):
     width: int = 48
 
 
+class WordsConfig(Config):
+    max_length: int | None = None
+
+    @property
+    def length(self):
+        return self.max_length
+
+
 def _path(config, call):
     if not -4 <= call.layer < 4:
         raise ValueError(f"layer {call.layer} is outside -4..3")
@@ -88,6 +96,13 @@ TEXT = model_type(
         )
     },
     parts=lambda config: [Part("all", ("text",), ("embeds", "pooled"))],
+)
+WORDS = model_type(
+    "tokenizer.toy",
+    WordsConfig,
+    "x:y",
+    methods={"encode": method(text="Text[b]", returns={"ids": "Ids[b,$length]"})},
+    weights=False,
 )
 BRIDGE = model_type(
     "adaptor.linear",
@@ -154,4 +169,4 @@ DENOISE = composite_type(
 DATA = data_type("data.toy", DataConfig, "x:y", columns=lambda config: {"text": "Text[b]", "image": "Image[b,3,8,8]"})
 PNG = Saver("png", "Image", "x:y")
 
-REGISTRY = registry_of(TEXT, BRIDGE, CODEC, DENOISER, GUIDE, SAMPLER, *OPS, DENOISE, DATA, savers=[PNG])
+REGISTRY = registry_of(TEXT, WORDS, BRIDGE, CODEC, DENOISER, GUIDE, SAMPLER, *OPS, DENOISE, DATA, savers=[PNG])

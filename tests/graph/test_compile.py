@@ -248,3 +248,31 @@ eval:
     with pytest.raises(InputError) as caught:
         compile_all(load_spec(HEAD + BODY + broken), REGISTRY)
     assert [p.code for p in caught.value.problems] == ["E202", "E202"]
+
+
+def test_symbols_of_outputs_are_their_own_unless_an_input_has_them():
+    nodes = """\
+  a: {call: vae.noise, config: {height: 64, width: 64}, in: {like: $in.prompt}}
+  b: {call: vae.noise, config: {height: 32, width: 32}, in: {like: $in.prompt}}
+"""
+    graph = compiled(nodes, '{a: {from: a, type: "Latents[n,c,h,w]"}, b: {from: b, type: "Latents[n,c,h,w]"}}')
+    assert shown(graph.outputs["a"].type) == "Latents[b,4,8,8]"
+    assert shown(graph.outputs["b"].type) == "Latents[b,4,4,4]"
+    two = '  n: {op: answer, in: {x: $in.prompt}}\n  e: {call: text, in: {text: $in.prompt}}'
+    assert shown(compiled(two, '{n: n, e: {from: e, type: "Embeds[b,t,48]"}}').outputs["e"].type) == "Embeds[b,t,48]"
+
+
+def test_a_property_without_a_value_is_a_length_of_the_node_alone():
+    head = HEAD.replace("  guide:", "  one: {kind: tokenizer.toy}\n  guide:")
+    nodes = "  a: {call: one, in: {text: $in.prompt}}\n  b: {call: one, in: {text: $in.prompt}}"
+    open_ended = compiled(nodes, "{a: a, b: b}", head)
+    assert [shown(o.type) for o in open_ended.outputs.values()] == ["Ids[b,length]", "Ids[b,length]"]
+    assert open_ended.outputs["a"].type != open_ended.outputs["b"].type
+    fixed = compiled(nodes, "{a: a}", head.replace("tokenizer.toy", "tokenizer.toy, config: {max_length: 8}"))
+    assert shown(fixed.outputs["a"].type) == "Ids[b,8]"
+
+
+def test_config_names_mean_nothing_in_the_types_of_a_file():
+    head = HEAD.replace('in: {text: "Text[b]"}', 'in: {text: "Embeds[b,t,$width]"}')
+    with pytest.raises(InputError, match=r"13:16 error\[E205\] Embeds\[b,t,\$width\]: \$width is not known here"):
+        compiled("  n: {graph: read, in: {text: $in.prompt}}", "{x: n}", head)

@@ -12,7 +12,17 @@ from torch import Tensor, nn
 from mmm_graph.config import Config
 from mmm_graph.graph.compile import compile_graph
 from mmm_graph.graph.graph import Graph
-from mmm_graph.registry import Part, Registry, cond, method, model_type, op_type, registry_of
+from mmm_graph.registry import (
+    ModelType,
+    OpType,
+    Part,
+    Registry,
+    cond,
+    method,
+    model_type,
+    op_type,
+    registry_of,
+)
 from mmm_graph.runtime.build import build_models
 from mmm_graph.runtime.engine import Engine
 from mmm_graph.spec import load_spec
@@ -38,7 +48,13 @@ class ScaleConfig(Config):
 
 def denoiser_parts(config: DenoiserConfig) -> list[Part]:
     inner = [
-        Part(f"block{i}", ("h", "temb", "cond.embeds", *(("skip",) if i == config.blocks - 1 else ())), ("h",), 64, 1e6)
+        Part(
+            f"block{i}",
+            ("h", "temb", "cond.embeds", *(("skip",) if i == config.blocks - 1 else ())),
+            ("h",),
+            64,
+            1e6,
+        )
         for i in range(config.blocks)
     ]
     start = Part("embed", ("x", "t"), ("h", "temb", "skip"), 32, 1e5)
@@ -130,7 +146,11 @@ def start(x: Tensor, config: StepsConfig) -> dict[str, Any]:
 
 
 def step(state: Mapping[str, Tensor], pred: Tensor, i: int, rule: Rule, noise: Any) -> dict[str, Any]:
-    drift = 0.1 * pred + 0.05 * state["d"] + 0.01 * rule.config.scale * noise.normal(tuple(pred.shape[1:])).to(pred)
+    drift = (
+        0.1 * pred
+        + 0.05 * state["d"]
+        + 0.01 * rule.config.scale * noise.normal(tuple(pred.shape[1:])).to(pred)
+    )
     x = state["x"] - drift
     t = torch.full((x.shape[0],), 1.0 / (i + 2))
     return {"state": {"x": x, "d": pred}, "x": x, "t": t, "latents": x, "x0": x - pred}
@@ -170,37 +190,101 @@ LATENTS = "Latents[b,l,3]"
 
 
 def toy_registry() -> Registry:
-    return registry_of(
-        model_type("encoder.toy", Config, f"{HERE}:TextEncoder", methods={
-            "forward": method(text="Text[b]", mask="Mask[b,t]?", returns={"embeds": f"Embeds[b,{TOKENS},{WIDTH}]"})}),
+    return registry_of(*toy_models(), *toy_ops())
+
+
+def toy_models() -> list[ModelType]:
+    return [
         model_type(
-            "denoiser.toy", DenoiserConfig, f"{HERE}:Denoiser", parts=denoiser_parts,
-            methods={"predict": method(
-                x=LATENTS, t="Scalar[b]", ports={"cond": cond(embeds=f"Embeds[b,t,{WIDTH}]")}, returns={"pred": LATENTS},
-                path=lambda config, call: [p.name for p in denoiser_parts(config)])},
-            state={"h": f"Embeds[b,l,{WIDTH}]", "temb": f"Embeds[b,{WIDTH}]", "skip": f"Embeds[b,l,{WIDTH}]"}),
-        model_type("vae.toy", Config, f"{HERE}:Decoder", methods={
-            "decode": method(latents=LATENTS, returns={"image": "Embeds[b,l,2]"})}),
+            "encoder.toy",
+            Config,
+            f"{HERE}:TextEncoder",
+            methods={
+                "forward": method(
+                    text="Text[b]", mask="Mask[b,t]?", returns={"embeds": f"Embeds[b,{TOKENS},{WIDTH}]"}
+                )
+            },
+        ),
+        model_type(
+            "denoiser.toy",
+            DenoiserConfig,
+            f"{HERE}:Denoiser",
+            parts=denoiser_parts,
+            methods={
+                "predict": method(
+                    x=LATENTS,
+                    t="Scalar[b]",
+                    ports={"cond": cond(embeds=f"Embeds[b,t,{WIDTH}]")},
+                    returns={"pred": LATENTS},
+                    path=lambda config, call: [p.name for p in denoiser_parts(config)],
+                )
+            },
+            state={"h": f"Embeds[b,l,{WIDTH}]", "temb": f"Embeds[b,{WIDTH}]", "skip": f"Embeds[b,l,{WIDTH}]"},
+        ),
+        model_type(
+            "vae.toy",
+            Config,
+            f"{HERE}:Decoder",
+            methods={"decode": method(latents=LATENTS, returns={"image": "Embeds[b,l,2]"})},
+        ),
         model_type("sampler.toy", ScaleConfig, f"{HERE}:Rule", methods={}, weights=False),
-        model_type("guidance.toy", ScaleConfig, f"{HERE}:Guide", weights=False, methods={
-            "combine": method(branches="Latents*[b,l,3]", i="Scalar?", returns={"pred": LATENTS})}),
-        op_type("toy.noise", f"{HERE}:make_noise", config=SizeConfig, noise=True, like="Text[b]",
-                returns={"x": "Latents[b,$size,3]"}),
-        op_type("toy.start", f"{HERE}:start", config=StepsConfig, x=LATENTS,
-                facts=lambda config, uses, facts: {"turns.count": config.steps},
-                returns={"state": "State", "x": LATENTS, "t": "Scalar[b]", "turns": "Scalar"}),
-        op_type("toy.step", f"{HERE}:step", uses={"rule": "sampler"}, noise=True, state="State", pred=LATENTS, i="Scalar",
-                returns={"state": "State", "x": LATENTS, "t": "Scalar[b]", "latents": LATENTS, "x0": LATENTS}),
+        model_type(
+            "guidance.toy",
+            ScaleConfig,
+            f"{HERE}:Guide",
+            weights=False,
+            methods={"combine": method(branches="Latents*[b,l,3]", i="Scalar?", returns={"pred": LATENTS})},
+        ),
+    ]
+
+
+def toy_ops() -> list[OpType]:
+    return [
+        op_type(
+            "toy.noise",
+            f"{HERE}:make_noise",
+            config=SizeConfig,
+            noise=True,
+            like="Text[b]",
+            returns={"x": "Latents[b,$size,3]"},
+        ),
+        op_type(
+            "toy.start",
+            f"{HERE}:start",
+            config=StepsConfig,
+            x=LATENTS,
+            facts=lambda config, uses, facts: {"turns.count": config.steps},
+            returns={"state": "State", "x": LATENTS, "t": "Scalar[b]", "turns": "Scalar"},
+        ),
+        op_type(
+            "toy.step",
+            f"{HERE}:step",
+            uses={"rule": "sampler"},
+            noise=True,
+            state="State",
+            pred=LATENTS,
+            i="Scalar",
+            returns={"state": "State", "x": LATENTS, "t": "Scalar[b]", "latents": LATENTS, "x0": LATENTS},
+        ),
         op_type("toy.boom", f"{HERE}:boom", x="Any", returns={"y": "Any"}),
-        op_type("toy.keep", f"{HERE}:keep_rows", x=LATENTS, above="Scalar",
-                returns={"x": "Latents[r,l,3]", "rows": "Ids[r]"}),
+        op_type(
+            "toy.keep",
+            f"{HERE}:keep_rows",
+            x=LATENTS,
+            above="Scalar",
+            returns={"x": "Latents[r,l,3]", "rows": "Ids[r]"},
+        ),
         op_type("toy.less", f"{HERE}:less", x=LATENTS, than="Scalar", returns={"flag": "Bool"}),
-        op_type("toy.halve", f"{HERE}:halve", x=LATENTS,
-                returns={"x": LATENTS, "small": "Bool", "first": "Latents[b,1,3]"}),
+        op_type(
+            "toy.halve",
+            f"{HERE}:halve",
+            x=LATENTS,
+            returns={"x": LATENTS, "small": "Bool", "first": "Latents[b,1,3]"},
+        ),
         op_type("toy.double", f"{HERE}:double", x=LATENTS, extra="Latents[b,l,3]?", returns={"y": LATENTS}),
         op_type("toy.number", f"{HERE}:number", i="Scalar", returns={"n": "Scalar"}),
         op_type("toy.loss", f"{HERE}:square_error", x=LATENTS, returns={"value": "Scalar"}),
-    )
+    ]
 
 
 MODELS = """
@@ -212,12 +296,15 @@ models:
   guide: {kind: guidance.toy, config: {scale: 2.0}}
 """
 
-DIFFUSION = """
+DIFFUSION = (
+    """
 mmm: 1
 name: toy
 params: {steps: {type: int, default: 5}}
 inputs: {prompt: "Text[b]", negative: {type: "Text[b]", default: ""}}
-""" + MODELS + """
+"""
+    + MODELS
+    + """
 nodes:
   cond: {call: text, in: {text: $in.prompt}}
   uncond: {call: text, in: {text: $in.negative}}
@@ -239,6 +326,7 @@ nodes:
 outputs:
   image: image
 """
+)
 
 
 def toy_graph(text: str = DIFFUSION, registry: Registry | None = None, **params: Any) -> Graph:

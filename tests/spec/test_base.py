@@ -37,7 +37,8 @@ def test_bad_dotted_names(name):
 
 
 @pytest.mark.parametrize(
-    "link", ["node", "node.port", "$in.x", "$in", "$data.laion.image", "$carry.x", "$each.i", "cond/enc.embeds", "a.b.c", "z.0"]
+    "link", ["node", "node.port", "$in.x", "$in", "$data.laion.image", "$carry.x", "$each.i", "cond/enc.embeds",
+        "a.b.c", "z.0"]
 )  # fmt: skip
 def test_links(link):
     assert accepts(Link, link)

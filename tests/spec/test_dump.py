@@ -36,7 +36,8 @@ def test_the_dump_is_equal_and_short():
 plain = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
-    | st.sampled_from(["1e-3", "on", "0x1f", "0o7", "~", "null", "True", "=", "<<", "- a", "a: b", "#", "$params.x", ".inf"]),
+    | st.sampled_from(["1e-3", "on", "0x1f", "0o7", "~", "null", "True", "=", "<<", "- a", "a: b", "#", "$params.x",
+        ".inf"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab1 :~tru", max_size=5), inner, max_size=3),
     max_leaves=8,
 )  # fmt: skip

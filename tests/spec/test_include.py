@@ -17,8 +17,15 @@ params: {n: {type: int, default: 3}, kind: {type: kind, default: llm.tiny}}
 inputs: {text: "Text[b]"}
 include: {deep: deep.yaml}
 models:
-  llm: {kind: $params.kind, weights: "file:w/llm", attach: [{model: extra}, {lora: "file:lora.safetensors", scale: $params.n}]}
-  extra: {kind: adaptor.x, weights: "hf:org/repo@1/sub", config: {steps: [$params.n], path: "file:a/"}, use: {base: llm}}
+  llm:
+    kind: $params.kind
+    weights: "file:w/llm"
+    attach: [{model: extra}, {lora: "file:lora.safetensors", scale: $params.n}]
+  extra:
+    kind: adaptor.x
+    weights: "hf:org/repo@1/sub"
+    config: {steps: [$params.n], path: "file:a/"}
+    use: {base: llm}
 graphs:
   ask:
     in: {x: "Ids[b,t]"}
@@ -81,7 +88,7 @@ def test_names_and_references_get_the_prefix(folder):
 def test_places_are_those_of_the_included_file(folder):
     spec = load_spec(folder / "outer.yaml")
     place = spec.place("graphs", "sd.ask", "nodes", "own", "call")
-    assert (place.file, place.line, place.col) == (str(folder / "parts" / "inner.yaml"), 14, 20)
+    assert (place.file, place.line, place.col) == (str(folder / "parts" / "inner.yaml"), 21, 20)
     assert spec.place("models", "sd.deep.m").file == str(folder / "parts" / "deep.yaml")
     assert spec.place("nodes", "a").file == str(folder / "outer.yaml")
 
@@ -125,7 +132,8 @@ def test_errors_stand_in_the_included_file(folder):
         "DIR/parts/inner.yaml:3:6 error[E111] models.a: the key `kind:` is missing",
         "DIR/parts/inner.yaml:3:7 error[E110] unknown key 'knd' in models.a",
         "    hint: did you mean kind?",
-        "DIR/outer.yaml:3:12 error[E114] nodes.a: a node has one of `call:`, `op:`, `graph:`, `loop:`; found none of them",
+        "DIR/outer.yaml:3:12 error[E114] nodes.a: a node has one of `call:`, `op:`, `graph:`, `loop:`; "
+        "found none of them",
     ]
     (folder / "parts" / "inner.yaml").write_text("mmm: 1\nmodels: {m: {kind: a.b, dtype: $params.none}}\n")
     assert "DIR/parts/inner.yaml:2:32 error[E301] there is no param 'sd.none'" in message(folder)
@@ -181,7 +189,8 @@ def test_many_includes_are_bounded(folder):
         ("include: {A: parts/deep.yaml}\n", "<text>:2:11 error[E113] include.A: 'A' is not a name"),
         ("include: {a: parts/deep.yaml}\nmodels: {a.m: {kind: x.y}}\n",
          "<text>:3:10 error[E121] models.a.m: an included file has that name too"),
-        ("include: {a: parts/deep.yaml}\nmodels: [x]\n", "<text>:3:9 error[E112] models: expects a mapping, got a list"),
+        ("include: {a: parts/deep.yaml}\nmodels: [x]\n",
+         "<text>:3:9 error[E112] models: expects a mapping, got a list"),
     ],
 )  # fmt: skip
 def test_wrong_includes(folder, text, expected):

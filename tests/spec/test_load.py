@@ -60,7 +60,8 @@ BAD = {
         "    hint: the file may be for a newer version of this program",
     ),
     "a Boolean version": ("mmm: true\n", "<text>:1:6 error[E112] mmm: expects 1, the version of the format, got true"),
-    "unknown key": ("mmm: 1\nnods: {}\n", "<text>:2:1 error[E110] unknown key 'nods'\n    hint: did you mean nodes or models?"),
+    "unknown key": ("mmm: 1\nnods: {}\n",
+        "<text>:2:1 error[E110] unknown key 'nods'\n    hint: did you mean nodes or models?"),
     "unknown key inside": (
         "mmm: 1\nmodels:\n  a: {kind: a.b, wieghts: x}\n",
         "<text>:3:18 error[E110] unknown key 'wieghts' in models.a\n    hint: did you mean weights?",
@@ -70,6 +71,10 @@ BAD = {
         "<text>:2:24 error[E110] unknown key 'typ' in outputs.a\n    hint: did you mean type?",
     ),
     "wrong type": ("mmm: 1\nmodels:\n  a: {kind: 3}\n", "<text>:3:13 error[E112] models.a.kind: expects text, got 3"),
+    "a dtype": (
+        "mmm: 1\nmodels: {a: {kind: x.y, dtype: fp16}}\n",
+        "<text>:2:32 error[E112] models.a.dtype: expects f64, f32, f16, bf16 or $params.x, got 'fp16'",
+    ),
     "not a mapping": ("mmm: 1\nmodels: [a]\n", "<text>:2:9 error[E112] models: expects a mapping, got a list"),
     "alternatives": (
         "mmm: 1\nparallel: {plans: {p: {ranks: 1, loops: {x: {warmup: most}}}}}\n",
@@ -86,11 +91,13 @@ BAD = {
     ),
     "a reserved name": (
         "mmm: 1\nmodels:\n  each: {kind: a.b}\n",
-        "<text>:3:3 error[E113] models.each: the name 'each' is reserved\n    hint: reserved: carry, data, each, in, params",
+        "<text>:3:3 error[E113] models.each: the name 'each' is reserved\n"
+        "    hint: reserved: carry, data, each, in, params",
     ),
     "two forms": (
         "mmm: 1\nnodes:\n  a: {op: a.b, call: c}\n",
-        "<text>:3:11 error[E114] nodes.a.op: a node has one of `call:`, `op:`, `graph:`, `loop:`; found `call:` and `op:`",
+        "<text>:3:11 error[E114] nodes.a.op: a node has one of `call:`, `op:`, `graph:`, `loop:`; "
+        "found `call:` and `op:`",
     ),
     "no form": (
         "mmm: 1\nnodes:\n  a: {in: {x: y}}\n",
@@ -103,11 +110,13 @@ BAD = {
     ),
     "a literal as input": (
         "mmm: 1\nnodes:\n  a: {op: a.b, in: {x: 3}}\n",
-        "<text>:3:24 error[E116] nodes.a.in.x: expects a link, a list or a mapping of links; literals go under `config:`",
+        "<text>:3:24 error[E116] nodes.a.in.x: expects a link, a list or a mapping of links; "
+        "literals go under `config:`",
     ),
     "a param as input": (
         "mmm: 1\nparams: {z: {type: int}}\nnodes:\n  a: {op: a.b, in: {x: [u, $params.z]}}\n",
-        "<text>:4:28 error[E116] nodes.a.in.x.1: '$params.z' is a param, not a link\n    hint: params go under `config:`",
+        "<text>:4:28 error[E116] nodes.a.in.x.1: '$params.z' is a param, not a link\n"
+        "    hint: params go under `config:`",
     ),
     "a loop in a loop": (
         "mmm: 1\nnodes:\n  a:\n    loop:\n      max: 2\n      nodes:\n        b: {loop: {nodes: {}}}\n",
@@ -121,7 +130,8 @@ BAD = {
     ),
     "a port type": (
         "mmm: 1\ninputs: {a: 'Image[b'}\n",
-        "<text>:2:13 error[E117] inputs.a: cannot read the port type 'Image[b'; expected Kind[dims]{tag}? as in Image[b,3,h,w]",
+        "<text>:2:13 error[E117] inputs.a: cannot read the port type 'Image[b'; "
+        "expected Kind[dims]{tag}? as in Image[b,3,h,w]",
     ),
     "a type of a subgraph": (
         "mmm: 1\ngraphs: {g: {in: {x: text}, nodes: {}, out: {}}}\n",
@@ -154,7 +164,8 @@ BAD = {
     ),
     "how to train": (
         "mmm: 1\ntrain: {stages: {s: {train: {m: half}}}}\n",
-        "<text>:2:33 error[E801] train.stages.s.train.m: expects one of full, {lora: ...}, {rows: [...]}, {parts: [...]}, "
+        "<text>:2:33 error[E801] train.stages.s.train.m: expects one of full, {lora: ...}, "
+        "{rows: [...]}, {parts: [...]}, "
         "got 'half'",
     ),
     "how long to train": (

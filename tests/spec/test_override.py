@@ -65,16 +65,22 @@ def test_a_secret_is_given_and_never_shown():
 
 
 WRONG = [
-    ({"stpes": "3"}, "--set stpes error[E305] there is no param or input 'stpes'\n    hint: did you mean steps or style?"),
+    ({"stpes": "3"},
+     "--set stpes error[E305] there is no param or input 'stpes'\n    hint: did you mean steps or style?"),
     ({"steps": "many"}, "--set steps error[E302] steps: expects an integer, got 'many'"),
     ({"steps": "0"}, "--set steps error[E302] steps: expects at least 1, got 0"),
     ({"count": "[1"}, "--set count error[E302] count: cannot be read"),
-    ({"models.unett.dtype": "f16"}, "--set models.unett.dtype error[E306] there is no models.unett; did you mean unet?"),
-    ({"models.unet.dtpye": "f16"}, "--set models.unet.dtpye error[E110] unknown key 'dtpye' in models.unet\n    hint: did you mean dtype?"),
+    ({"models.unett.dtype": "f16"},
+     "--set models.unett.dtype error[E306] there is no models.unett; did you mean unet?"),
+    ({"models.unet.dtpye": "f16"},
+     "--set models.unet.dtpye error[E110] unknown key 'dtpye' in models.unet\n    hint: did you mean dtype?"),
     ({"models.unet.dtype": "16"}, "--set models.unet.dtype error[E112] models.unet.dtype: expects text, got 16"),
-    ({"models.unet.kind.x": "1"}, "--set models.unet.kind.x error[E306] models.unet.kind is 'denoiser.unet', not a mapping"),
-    ({"models.unet.attach.1.scale": "1"}, "--set models.unet.attach.1.scale error[E306] models.unet.attach is a list of 1; '1' is not an index of it"),
-    ({"models.unet.attach.x": "1"}, "--set models.unet.attach.x error[E306] models.unet.attach is a list of 1; 'x' is not an index of it"),
+    ({"models.unet.kind.x": "1"},
+     "--set models.unet.kind.x error[E306] models.unet.kind is 'denoiser.unet', not a mapping"),
+    ({"models.unet.attach.1.scale": "1"},
+     "--set models.unet.attach.1.scale error[E306] models.unet.attach is a list of 1; '1' is not an index of it"),
+    ({"models.unet.attach.x": "1"},
+     "--set models.unet.attach.x error[E306] models.unet.attach is a list of 1; 'x' is not an index of it"),
     ({"nodes.a.config.k": "{a"}, "--set nodes.a.config.k error[E306] cannot be read"),
     ({"nodes.a.config.k": "$params.no"}, "--set nodes.a.config.k error[E301] there is no param 'no'"),
     ({"train.stages.s.steps": "3"}, "--set train.stages.s.steps error[E306] there is no train"),
@@ -106,7 +112,8 @@ def test_wrong_values_from_python_and_files(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("- a\n", "error[E302] expects a mapping of params to values, got a list"), ("steps: [\n", "error[E102]"), ("", "error[E108] is empty")],
+    [("- a\n", "error[E302] expects a mapping of params to values, got a list"), ("steps: [\n", "error[E102]"),
+    ("", "error[E108] is empty")],
 )  # fmt: skip
 def test_wrong_params_files(tmp_path, content, message):
     file = tmp_path / "p.yaml"

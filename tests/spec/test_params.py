@@ -19,7 +19,8 @@ GOOD = [
     ({"type": "str"}, "", ""), ({"type": "enum", "choices": ["a", 1, True]}, 1, 1),
     ({"type": "list"}, (1, [2]), [1, [2]]), ({"type": "list", "min": 1, "max": 2}, ["a"], ["a"]),
     ({"type": "kind", "role": "sampler"}, "sampler.ddim", "sampler.ddim"), ({"type": "kind"}, "a.b.c", "a.b.c"),
-    ({"type": "path"}, "file:x", "file:x"), ({"type": "seed"}, 2**64 - 1, 2**64 - 1), ({"type": "seed"}, [1, 2], [1, 2]),
+    ({"type": "path"}, "file:x", "file:x"), ({"type": "seed"}, 2**64 - 1, 2**64 - 1),
+    ({"type": "seed"}, [1, 2], [1, 2]),
 ]  # fmt: skip
 
 
@@ -32,19 +33,26 @@ def test_values_that_fit(keys, value, checked):
 
 BAD = [
     ({"type": "int"}, "3", "expects an integer, got '3'"), ({"type": "int"}, True, "expects an integer, got true"),
-    ({"type": "int"}, 1.5, "expects an integer, got 1.5"), ({"type": "int"}, float("inf"), "expects an integer, got a huge"),
-    ({"type": "int"}, 1e200, "expects an integer of 64 bits, got"), ({"type": "int"}, 10**400, "expects an integer of 64 bits"),
-    ({"type": "int"}, None, "expects an integer, got nothing"), ({"type": "int", "min": 1}, 0, "expects at least 1, got 0"),
-    ({"type": "float", "max": 1}, 2, "expects at most 1, got 2.0"), ({"type": "float"}, float("nan"), "expects a finite number"),
+    ({"type": "int"}, 1.5, "expects an integer, got 1.5"),
+    ({"type": "int"}, float("inf"), "expects an integer, got a huge"),
+    ({"type": "int"}, 1e200, "expects an integer of 64 bits, got"),
+    ({"type": "int"}, 10**400, "expects an integer of 64 bits"),
+    ({"type": "int"}, None, "expects an integer, got nothing"),
+    ({"type": "int", "min": 1}, 0, "expects at least 1, got 0"),
+    ({"type": "float", "max": 1}, 2, "expects at most 1, got 2.0"),
+    ({"type": "float"}, float("nan"), "expects a finite number"),
     ({"type": "float"}, 10**400, "expects a finite number, got a huge number"),
     ({"type": "float"}, False, "expects a number, got false"), ({"type": "bool"}, 1, "expects true or false, got 1"),
-    ({"type": "str"}, 3, "expects text, got 3"), ({"type": "enum", "choices": ["a", 1]}, True, "expects one of 'a', 1, got true"),
-    ({"type": "list"}, "a", "expects a list, got 'a'"), ({"type": "list", "min": 1}, [], "expects at least 1 items, got a list"),
+    ({"type": "str"}, 3, "expects text, got 3"),
+    ({"type": "enum", "choices": ["a", 1]}, True, "expects one of 'a', 1, got true"),
+    ({"type": "list"}, "a", "expects a list, got 'a'"),
+    ({"type": "list", "min": 1}, [], "expects at least 1 items, got a list"),
     ({"type": "int", "multiple_of": 8}, 9, "expects a multiple of 8, got 9"),
     ({"type": "kind"}, "ddim", "expects a kind such as role.name, got 'ddim'"),
     ({"type": "kind", "role": "sampler"}, "guidance.cfg", "expects a kind of role sampler, got 'guidance.cfg'"),
     ({"type": "path"}, "", "expects a path, got ''"), ({"type": "seed"}, -1, "expects a seed from 0"),
-    ({"type": "seed"}, [], "expects a seed"), ({"type": "seed"}, [1, "a"], "expects a seed from 0 to 2^64 - 1, or a list of seeds, got 'a'"),
+    ({"type": "seed"}, [], "expects a seed"),
+    ({"type": "seed"}, [1, "a"], "expects a seed from 0 to 2^64 - 1, or a list of seeds, got 'a'"),
 ]  # fmt: skip
 
 
@@ -96,15 +104,17 @@ def test_a_secret_shows_nowhere():
     assert value.get_secret_value() == "hunter2"
     assert "hunter2" not in repr(value) + str(value)
     assert check_value(secret, value) is value
-    with pytest.raises(ValueError, match="^expects a secret text$"):
+    with pytest.raises(ValueError, match=r"^expects a secret text$"):
         check_value(secret, 12345)
 
 
 @pytest.mark.parametrize(
     "keys",
     [
-        {}, {"type": "integer"}, {"type": "int", "choices": [1]}, {"type": "str", "min": 1}, {"type": "str", "role": "a"},
-        {"type": "enum"}, {"type": "enum", "choices": []}, {"type": "int", "min": 2, "max": 1}, {"type": "int", "default": "x"},
+        {}, {"type": "integer"}, {"type": "int", "choices": [1]}, {"type": "str", "min": 1},
+            {"type": "str", "role": "a"},
+        {"type": "enum"}, {"type": "enum", "choices": []}, {"type": "int", "min": 2, "max": 1},
+            {"type": "int", "default": "x"},
         {"type": "int", "default": None}, {"type": "secret", "default": "x"}, {"type": "int", "multiple_of": 0},
         {"type": "int", "defualt": 3},
     ],

@@ -14,7 +14,8 @@ from mmm_graph.spec.ports import KINDS, Dim, PortType, cond, parse_dim, parse_po
 
 @pytest.mark.parametrize(
     "text",
-    ["Image[b,3,h,w]", "Latents[b,4,h/8,w/8]{sd15}?", "Image*[m,3,h,w]", "Text[b]", "Cond", "Any?", "Audio[r,1,n]{16000}?",
+    ["Image[b,3,h,w]", "Latents[b,4,h/8,w/8]{sd15}?", "Image*[m,3,h,w]", "Text[b]", "Cond", "Any?",
+        "Audio[r,1,n]{16000}?",
      "Embeds[b,2*t,$width]", "Scalar[]", "Embeds[b,h*w/64]"],
 )  # fmt: skip
 def test_text_and_back(text):
@@ -57,14 +58,16 @@ def test_dims(text, dim, shown):
     "text", ["", "-1", "h+1", "h/0", "*", "h*", "h//8", "h-w", "9" * 13, "h w", "(h)", "1.5", "$"]
 )
 def test_bad_dims(text):
-    with pytest.raises(ValueError, match="cannot read the dim|out of range"):
+    with pytest.raises(ValueError, match=r"cannot read the dim|out of range"):
         parse_dim(text)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("image", "cannot read the port type"), ("Image[b", "cannot read the port type"), ("Imge[b]", "unknown kind 'Imge'"),
-     ("Image[b]]", "cannot read the port type"), ("", "cannot read the port type"), ("Image{a b}", "cannot read the port type"),
+    [("image", "cannot read the port type"), ("Image[b", "cannot read the port type"),
+    ("Imge[b]", "unknown kind 'Imge'"),
+     ("Image[b]]", "cannot read the port type"), ("", "cannot read the port type"),
+     ("Image{a b}", "cannot read the port type"),
      ("Image[" + "b*" * 10_000 + "b]", "at most 200 characters")],
 )  # fmt: skip
 def test_bad_types(text, message):

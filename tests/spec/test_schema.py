@@ -79,7 +79,9 @@ nodes:
   p:     {call: unet, in: {x: z, t: times, cond: {embeds: z}}}
   d:     {op: diffusion.toy, use: {denoiser: unet}, in: {x: z}}
   g:     {graph: sub, use: {tok: unet}, in: {x: z}}
-  l:     {loop: {max: 3, carry: {x: z}, nodes: {q: {call: unet.predict, in: {x: $carry.x}}}, next: {x: q}}, when: z.flag}
+  l:
+    when: z.flag
+    loop: {max: 3, carry: {x: z}, nodes: {q: {call: unet.predict, in: {x: $carry.x}}}, next: {x: q}}
 outputs: {o: p, d: {from: d, type: Any}}
 eval: {e: {data: {op: data.toy, config: {batch: 3}}, nodes: {}, metrics: {}}}
 train:
@@ -111,18 +113,23 @@ def test_the_graph_itself_is_valid(schema):
 
 
 CHANGES = [
-    (("nodes", "z", "config", "btch"), 3), (("nodes", "z", "config", "batch"), "many"), (("nodes", "z", "in", "lik"), "z"),
+    (("nodes", "z", "config", "btch"), 3), (("nodes", "z", "config", "batch"), "many"),
+    (("nodes", "z", "in", "lik"), "z"),
     (("nodes", "times", "config", "step"), 3), (("nodes", "times", "config", "steps"), "$params.none"),
-    (("nodes", "times", "call"), "sched.tims"), (("nodes", "times", "call"), "none.times"), (("nodes", "z", "op"), "toy.nois"),
+    (("nodes", "times", "call"), "sched.tims"), (("nodes", "times", "call"), "none.times"),
+    (("nodes", "z", "op"), "toy.nois"),
     (("nodes", "z", "call"), "unet"), (("nodes", "p", "in", "y"), "z"), (("nodes", "d", "use", "sampler"), "unet"),
-    (("nodes", "d", "use", "denoiser"), "nothing"), (("nodes", "g", "graph"), "subb"), (("nodes", "Z"), {"op": "toy.noise"}),
+    (("nodes", "d", "use", "denoiser"), "nothing"), (("nodes", "g", "graph"), "subb"),
+    (("nodes", "Z"), {"op": "toy.noise"}),
     (("nodes", "l", "loop", "nodes", "q", "in", "yy"), "z"), (("nodes", "z", "when"), "a b"), (("nodes", "z"), {}),
     (("models", "unet", "config", "chanels"), [1]), (("models", "unet", "config", "channels"), ["x"]),
-    (("models", "unet", "kind"), "denoiser.none"), (("models", "unet", "wieghts"), "x"), (("models", "sched", "config"), {"x": 1}),
+    (("models", "unet", "kind"), "denoiser.none"), (("models", "unet", "wieghts"), "x"),
+    (("models", "sched", "config"), {"x": 1}),
     (("train", "stages", "s", "optim", "op"), "optim.none"), (("train", "stages", "s", "optim", "config", "lrr"), 1),
     (("train", "stages", "s", "data", "config"), {"bach": 1}), (("train", "stages", "s", "steps"), 0),
     (("train", "stages", "s", "train", "unet"), "half"), (("train", "stages", "s", "nodes", "l", "in", "prd"), "x"),
-    (("eval", "e", "data", "op"), "data.none"), (("outputs", "d", "tipe"), "x"), (("params", "steps", "type"), "integer"),
+    (("eval", "e", "data", "op"), "data.none"), (("outputs", "d", "tipe"), "x"),
+    (("params", "steps", "type"), "integer"),
     (("mmm",), 2), (("nods",), {}),
 ]  # fmt: skip
 

@@ -83,11 +83,14 @@ def test_several_sources():
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("train", {"m": "half"}), ("train", {"m": []}), ("train", {"m": {}}), ("train", {"m": {"full": True, "rows": ["a"]}}),
-        ("train", {"m": {"full": False}}), ("train", {"m": {"lora": {"rank": 0}}}), ("train", {"m": 3}), ("train", ["m"]),
+        ("train", {"m": "half"}), ("train", {"m": []}), ("train", {"m": {}}),
+        ("train", {"m": {"full": True, "rows": ["a"]}}),
+        ("train", {"m": {"full": False}}), ("train", {"m": {"lora": {"rank": 0}}}), ("train", {"m": 3}),
+        ("train", ["m"]),
         ("loss", {"x": 3}), ("loss", {"x": {"from": "a", "weight": "1"}}), ("ema", 1.0), ("ema", True), ("steps", 0),
         ("steps", 1.5), ("epochs", 1), ("data", {"op": 3}), ("data", "data.x"), ("optim", "optim.adamw"),
-        ("optim", {"op": "optim.adamw", "clip": 0}), ("accumulate", 0), ("updates", {"g": {}}), ("lr", 0.1), ("eval", 3),
+        ("optim", {"op": "optim.adamw", "clip": 0}), ("accumulate", 0), ("updates", {"g": {}}), ("lr", 0.1),
+        ("eval", 3),
     ],
 )  # fmt: skip
 def test_what_is_no_stage(key, value):

@@ -1,4 +1,4 @@
-"""metrics.csv across runs, TensorBoard files, the progress bar's text, and the picture."""
+"""metrics.csv across runs, TensorBoard files and the progress bar's text."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import pytest
 from rich.console import Console
 
 from mmm_graph.errors import InputError
-from mmm_graph.train.curve import draw_curve
 from mmm_graph.train.events import TrainEvent
-from mmm_graph.train.log import CsvLog, ProgressLog, TensorBoardLog, read_rows
+from mmm_graph.train.log import CsvLog, ProgressLog, TensorBoardLog, read_rows, step_text
 
 ROW = {
     "epoch": 0.5,
     "lr": 0.1,
     "loss": 0.25,
-    "loss.mse": 0.25,
+    "loss.mse": 0.2,
+    "loss.kl": 5.0,
     "grad_norm": 1.0,
     "samples_per_s": 99.5,
     "seconds": 3,
@@ -31,7 +31,7 @@ def step(number: int, stage: str = "fit") -> TrainEvent:
 
 def test_csv_keeps_other_stages_and_drops_what_is_done_again(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
-    log = CsvLog(path, ["loss.mse"], {})
+    log = CsvLog(path, ["loss.mse", "loss.kl"], {})
     for event in (step(1), step(2), step(3), step(5, "tune")):
         log(event)
     log.close()
@@ -49,7 +49,7 @@ def test_csv_keeps_other_stages_and_drops_what_is_done_again(tmp_path: Path) -> 
         ("fit", "3"),
     ]
     assert rows[-1]["eval.fit.mse"] == "0.5" and rows[-1]["loss"] == ""
-    assert rows[0]["loss.mse"] == "0.25" and rows[0]["eval.fit.mse"] == ""
+    assert rows[0]["loss.mse"] == "0.2" and rows[0]["eval.fit.mse"] == ""
 
 
 def test_tensorboard_writes_scalars_or_says_what_to_install(
@@ -83,13 +83,14 @@ def test_progress_shows_terms_rate_and_lines() -> None:
     assert "fit step 4: eval.fit.mse 0.5" in shown
     assert "fit step 4: saved here" in shown
     assert "fit: done after 61 s, loss 0.125" in shown
-    assert "loss 0.25 (mse 0.25) 100 samples/s" in shown.replace("\n", " ") and "4/10" in shown
+    assert "loss 0.25 (mse 0.2, kl 5) 100 samples/s" in shown.replace("\n", " ") and "4/10" in shown
 
 
-def test_curve_is_a_png(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    rows = [
-        {"stage": "fit", "step": i, "loss": 1 / (i + 1), "loss.mse": "", "grad_norm": 3} for i in range(5)
-    ]
-    draw_curve(tmp_path / "fit.png", "fit", rows)
-    assert (tmp_path / "fit.png").read_bytes().startswith(b"\x89PNG")
+def test_narrow_terminals_leave_the_terms_out() -> None:
+    text = io.StringIO()
+    log = ProgressLog(Console(file=text, width=80, force_terminal=False))
+    log(TrainEvent("stage_start", "fit", 0, 10, {"start": {}, "samples": 10, "weights": 5}))
+    log(step(4))
+    log.close()
+    assert "4/10" in text.getvalue() and "loss 0.25 100 samples/s" in text.getvalue()
+    assert step_text({"loss": 1.0, "loss.mse": 1.0, "samples_per_s": 3.0}) == "loss 1 3 samples/s"

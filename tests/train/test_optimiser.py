@@ -14,7 +14,7 @@ from mmm_graph.train.optimiser import (
     set_lr,
     split_roles,
 )
-from mmm_optim.config import AdamConfig, AdamWConfig, SgdConfig
+from mmm_optim.config import SgdConfig
 from mmm_optim.plugin import mmm_register_nodes
 
 KINDS = {kind.kind: kind for kind in mmm_register_nodes() if isinstance(kind, OptimType)}
@@ -62,13 +62,6 @@ def test_roles_cover_every_trainable_weight_once() -> None:
     assert found["vector"] == {id(model.norm.weight), id(model.out.bias)}
 
 
-def test_only_matrices_decay_unless_all_are_asked_for() -> None:
-    groups = {g["role"]: g["weight_decay"] for g in make(net(), weight_decay=0.3).param_groups}
-    assert groups == {"matrix": 0.3, "vector": 0.0, "embedding": 0.0}
-    groups = {g["role"]: g["weight_decay"] for g in make(net(), weight_decay=0.3, decay="all").param_groups}
-    assert set(groups.values()) == {0.3}
-
-
 def test_a_model_can_have_its_own_learning_rate_under_the_schedule() -> None:
     kind = KINDS["optim.sgd"]
     optimiser = build_optimiser(kind, SgdConfig(lr=1.0), {"a": net(), "b": net()}, {"b": {"lr": 0.1}})
@@ -91,19 +84,3 @@ def test_state_goes_into_a_fresh_optimiser_bit_for_bit() -> None:
         train(second, resumed, 2)
         for a, b in zip(first.parameters(), second.parameters(), strict=True):
             assert torch.equal(a, b), kind
-
-
-def test_defaults_are_those_of_torch() -> None:
-    model, other = net(), net()
-    ours, theirs = (
-        make(model, weight_decay=0.1, decay="all"),
-        torch.optim.AdamW(other.parameters(), weight_decay=0.1),
-    )
-    for optimiser, trained in ((ours, model), (theirs, other)):
-        for _ in range(3):
-            trained(torch.tensor([[0, 1]])).square().sum().backward()
-            optimiser.step()
-            optimiser.zero_grad()
-    for a, b in zip(model.parameters(), other.parameters(), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)
-    assert AdamConfig().weight_decay == 0 and AdamWConfig().lr == 1e-3

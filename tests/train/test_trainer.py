@@ -17,7 +17,7 @@ from mmm_graph.train.events import TrainEvent
 from mmm_graph.train.log import read_rows
 from mmm_graph.train.options import TrainOptions
 from mmm_graph.train.trainer import train
-from tests.train.toys import GRAPH, REGISTRY, toy_spec
+from tests.train.toys import GRAPH, REGISTRY, Linear, toy_spec
 
 EACH = TrainOptions(log_every=1)
 RESUME = TrainOptions(log_every=1, resume=True)
@@ -261,3 +261,78 @@ def test_restart_without_resume_starts_anew(tmp_path: Path) -> None:
     train(toy_spec(tmp_path), REGISTRY, tmp_path, options=EACH)
     assert_same(first, weights(tmp_path))
     assert losses(tmp_path) == rows
+
+
+CACHED = TWO.replace(
+    "        x:    {op: toy.jitter, in: {x: $data.x}}\n        f:    {call: body, in: {x: x}}\n",
+    "        f:    {call: body, in: {x: $data.x}}\n",
+)
+
+
+def test_frozen_values_are_computed_once_per_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten samples, one chunk: the frozen body runs once in four steps, and nothing else changes."""
+    calls: list[int] = []
+    forward = Linear.forward
+
+    def counted(self: Linear, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        calls.append(1)
+        return forward(self, state)
+
+    train(toy_spec(tmp_path, text=CACHED), REGISTRY, tmp_path / "plain", options=EACH)
+    train(toy_spec(tmp_path, text=CACHED), REGISTRY, tmp_path / "cached", stages=["fit"], options=EACH)
+    sets = {
+        "train.stages.tune.cache": "true",
+        "train.stages.tune.eval.every": "100",
+        "eval.fit.data.config.batch": "10",
+    }
+    monkeypatch.setattr(Linear, "forward", counted)
+    train(
+        toy_spec(tmp_path, text=CACHED, sets=sets),
+        REGISTRY,
+        tmp_path / "cached",
+        stages=["tune"],
+        options=EACH,
+    )
+    assert len(calls) == 4 + 4  # four parts for the cache, four for the evaluation at the end
+    a, b = weights(tmp_path / "plain"), weights(tmp_path / "cached")
+    for name in a:
+        torch.testing.assert_close(a[name], b[name], rtol=1e-5, atol=1e-6)
+
+
+SOLO = """\
+    solo:
+      data: {op: data.line, config: {batch: 4}}
+      nodes:
+        f:    {call: body, in: {x: $data.x}}
+        size: {op: loss.size, in: {pred: f}}
+      loss:  {size: size}
+      train: {body: full}
+      optim: {op: optim.sgd}
+      eval:  fit
+      steps: 2
+"""
+
+
+def test_evaluation_may_use_what_only_an_earlier_stage_has(tmp_path: Path) -> None:
+    """Stage solo knows no head; its evaluation takes the one that stage fit left."""
+    records = train(toy_spec(tmp_path, text=GRAPH + SOLO), REGISTRY, tmp_path, options=EACH)
+    assert records["solo"].start == {"body": "stage fit"}
+    assert records["solo"].metrics["fit.mse"] > 0
+    with pytest.raises(InputError, match=r"E816.*model head is needed as stage fit trains it"):
+        train(toy_spec(tmp_path, text=GRAPH + SOLO), REGISTRY, tmp_path / "new", stages=["solo"])
+
+
+def test_evaluation_that_cannot_be_opened_is_found_before_training(tmp_path: Path) -> None:
+    sets = {"train.stages.fit.eval": "fit", "eval.fit.data.config.path": "file:missing.txt"}
+    with pytest.raises(RunError, match=r"E822.*FileNotFoundError"):
+        train(toy_spec(tmp_path, sets=sets), REGISTRY, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator")
+def test_accelerator_agrees_with_the_cpu(tmp_path: Path) -> None:
+    train(toy_spec(tmp_path), REGISTRY, tmp_path / "cpu", options=EACH)
+    train(toy_spec(tmp_path), REGISTRY, tmp_path / "gpu", options=TrainOptions(device="cuda", log_every=1))
+    for left, right in zip(losses(tmp_path / "cpu"), losses(tmp_path / "gpu"), strict=True):
+        assert float(left["loss"]) == pytest.approx(float(right["loss"]), rel=1e-3)

@@ -1,4 +1,4 @@
-"""A regression graph for the trainer: a body with parts, an ungated head, noise, and data that is known exactly."""
+"""A regression graph for the trainer: a body with parts, a head in one piece, noise, and known data."""
 
 from __future__ import annotations
 

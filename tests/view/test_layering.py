@@ -41,3 +41,18 @@ def test_crossings_of_one_value_do_not_count():
     rows = [["a", "b"], ["x", "y"]]
     assert crossings(rows, [("a", "y", "v"), ("b", "x", "w")]) == 1
     assert crossings(rows, [("a", "y", "v"), ("b", "x", "v")]) == 0
+
+
+def test_the_best_of_many_sweeps_is_kept():
+    """Two trees and a ladder, written in a bad order; there is a drawing without crossings."""
+    hops = [
+        Hop("a", "a", ("a1", "a2")),
+        Hop("b", "b", ("b1", "b2")),
+        Hop("a1", "a1", ("x",)),
+        Hop("b1", "b1", ("y",)),
+        Hop("a2", "a2", ("x", "z")),
+        Hop("b2", "b2", ("z", "y")),
+    ]
+    names = ["b", "a", "b2", "a1", "b1", "a2", "y", "x", "z"]
+    rows = arrange(names, hops, Pins(), {})
+    assert crossings(rows.rows, rows.segments) == 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mmm_graph.graph.graph import Graph, Input
 from mmm_graph.spec.ports import parse_port
 from mmm_graph.view.scene import Box, Scene, keys, make_scene, turns
-from tests.view.sample_graphs import op, sixty_nodes, text_to_image
+from tests.view.sample_graphs import op, ref, sixty_nodes, text_to_image
 
 
 def boxes(box: Box) -> dict[str, Box]:
@@ -78,3 +80,10 @@ def test_labels_have_no_tag_and_no_scope_and_are_short():
     nodes = (op("n", "k.x", out), op("m", "k.x", {"c": "Text[b]"}, a="n.a", b="n.b"))
     scene = make_scene(Graph("g", "main", "$in", {}, {}, {}, nodes, {}))
     assert [edge.label for edge in scene.edges] == ["Latents[b,4,8,8]", "Latents"]
+
+
+def test_params_and_missing_inputs_are_no_lines():
+    node = replace(op("n", "k.x", {"y": "Text[b]"}, a="$none.a"), when=ref("$params.on"))
+    scene = make_scene(Graph("g", "main", "$in", {"on": True}, {}, {}, (node,), {}))
+    assert scene.edges == ()
+    assert "when $params.on" in scene.page.children[0].tip

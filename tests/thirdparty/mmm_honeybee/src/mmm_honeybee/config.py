@@ -21,6 +21,11 @@ class HoneybeeConfig(Config):
 class Lms2Config(SamplerConfig):
     """Second order; the first step is of first order."""
 
+    def check(self, prediction: str, *, signal: bool = True) -> None:
+        """Any prediction will do, but pure noise has no direction in the frame of the unscaled signal."""
+        if not signal:
+            raise ValueError("sampler.lms2 needs signal at every level; use sampler.ddim, or another spacing")
+
 
 class PseudoHuberConfig(Config):
     """Where quadratic turns linear."""

@@ -31,15 +31,9 @@ class Lms2(Sampler):
         noise: Tensor | None = None,
         variance: Tensor | None = None,
     ) -> State:
-        """State after evaluation i.
-
-        Raises:
-            ValueError: no signal at the first level, where y is not defined.
-        """
+        """State after evaluation i."""
         alpha, sigma = times.level(i)
         next_alpha, next_sigma = times.level(i + 1)
-        if alpha == 0.0:
-            raise ValueError("sampler.lms2 needs signal at every level; use another spacing or sampler")
         level, h = sigma / alpha, next_sigma / next_alpha - sigma / alpha
         y = state["x"] / alpha
         d = (y - x0) / level

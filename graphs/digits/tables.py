@@ -1,0 +1,145 @@
+"""Measures the tables of docs/digits.md and prints them as Markdown: `python graphs/digits/tables.py samplers`."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmm_graph.graph.compile import compile_graph
+from mmm_graph.registry import Registry, load_registry
+from mmm_graph.spec import GraphSpec, load_spec
+from mmm_graph.train.evaluate import evaluate
+from mmm_graph.train.options import EvalOptions, TrainOptions
+from mmm_graph.train.trainer import train
+
+HERE = Path(__file__).resolve().parent
+Table = tuple[Sequence[str], Sequence[Sequence[str]]]
+SAMPLERS = ("ddim", "ddpm", "euler", "heun", "dpmpp_2m")
+STEPS = (5, 10, 20, 50, 100, 1000)
+SIZES = {"S": (64, 4), "M": (128, 6), "L": (192, 8)}
+"""DiT width and depth; M is the shipped one."""
+
+
+def main() -> None:
+    """Print one table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("table", choices=TABLES)
+    parser.add_argument("-o", "--out", type=Path, default=Path("out/tables"), help="folder for trainings")
+    parser.add_argument("--per-class", type=int, default=50, help="samples of each digit")
+    parser.add_argument("--train-steps", type=int, default=2000, help="of each DiT")
+    parser.add_argument(
+        "--minutes", type=float, nargs="*", default=[2, 4, 8], help="of training, pixel_latent"
+    )
+    args = parser.parse_args()
+    registry = load_registry()
+    print_table(*TABLES[args.table](registry, args))
+    print(
+        f"\n{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    )
+
+
+def samplers(registry: Registry, args: argparse.Namespace) -> Table:
+    """Accuracy and seconds for 100 drawings of the shipped ldm: samplers against steps."""
+    rows: list[Sequence[str]] = []
+    for steps in sorted(STEPS, reverse=True):
+        cells = [str(steps)]
+        for sampler in SAMPLERS:
+            sets = {"steps": str(steps), "sampler": f"sampler.{sampler}"}
+            metrics, seconds = judge(registry, "ldm", sets, args)
+            cells.append(f"{100 * metrics['quality.accuracy']:.1f} % / {seconds * 10 / args.per_class:.1f} s")
+        rows.append(cells)
+    return ("steps", *SAMPLERS), rows
+
+
+def dit_sizes(registry: Registry, args: argparse.Namespace) -> Table:
+    """Three sizes of DiT after equally many steps."""
+    rows: list[Sequence[str]] = []
+    for name, (width, depth) in SIZES.items():
+        sets = {"models.dit.config.width": str(width), "models.dit.config.depth": str(depth)}
+        sets["train.stages.diffusion.steps"] = str(args.train_steps)
+        spec = load_spec(HERE / "dit.yaml", sets=sets)
+        record = train(spec, registry, args.out / f"dit-{name}", options=TrainOptions())["diffusion"]
+        cost = model_cost(spec, registry, "dit")
+        accuracy = record.metrics["quality.accuracy"]
+        rows.append(
+            (f"{name} ({width} x {depth})", f"{cost['params'] / 1e6:.2f}", f"{cost['flops'] / 1e9:.4f}",
+             f"{record.loss['loss']:.4f}", f"{100 * accuracy:.1f} %", f"{record.seconds / record.steps * 1e3:.0f}")
+        )  # fmt: skip
+    return ("DiT (width x depth)", "M params", "GFLOPs", "loss", "accuracy", "ms a step"), rows
+
+
+def pixel_latent(registry: Registry, args: argparse.Namespace) -> Table:
+    """The same minutes of training on pixels and in the latent space, the autoencoder's minutes included."""
+    columns = ["graph", "values an image", "GFLOPs an evaluation", "ms a training step", "ms an image"]
+    rows: list[Sequence[str]] = []
+    for name, values in (("ddpm", 32 * 32), ("ldm", 8 * 8 * 4)):
+        spec = load_spec(HERE / f"{name}.yaml")
+        per_step, fixed = time_training(spec, registry, args.out / f"{name}-probe")
+        _, seconds = judge(registry, name, {}, args)
+        cost = model_cost(spec, registry, "unet")["flops"]
+        cells = [
+            name,
+            str(values),
+            f"{cost / 1e9:.3f}",
+            f"{per_step * 1e3:.0f}",
+            f"{seconds / args.per_class * 1e2:.0f}",
+        ]
+        for minutes in args.minutes:
+            steps = max(1, round((60 * minutes - fixed) / per_step)) if 60 * minutes > fixed else 0
+            cells.append(train_for(name, registry, args.out / f"{name}-{minutes:g}", steps) if steps else "-")
+        rows.append(cells)
+    return (*columns, *(f"accuracy after {m:g} min" for m in args.minutes)), rows
+
+
+def judge(
+    registry: Registry, name: str, sets: Mapping[str, str], args: argparse.Namespace
+) -> tuple[dict[str, float], float]:
+    """Metrics of `eval: quality` of a graph, and the seconds it took."""
+    sets = {"eval.quality.data.config.per_class": str(args.per_class), **sets}
+    spec = load_spec(HERE / f"{name}.yaml", sets=sets)
+    begin = time.perf_counter()
+    return evaluate(spec, registry, "quality", options=EvalOptions()), time.perf_counter() - begin
+
+
+def time_training(spec: GraphSpec, registry: Registry, out: Path, steps: int = 40) -> tuple[float, float]:
+    """Seconds of a step of the stage `diffusion`, and of all the stages before it at their full length."""
+    stages = list(spec.train.stages) if spec.train else []
+    sets = {f"train.stages.{stage}.steps": str(steps) for stage in stages}
+    probe = load_spec(spec.file, sets=sets)
+    records = train(probe, registry, out, options=TrainOptions())
+    per_step = {stage: record.seconds / record.steps for stage, record in records.items()}
+    full = {stage: spec.train.stage(stage).steps or 0 for stage in stages} if spec.train else {}
+    return per_step["diffusion"], sum(per_step[s] * full[s] for s in stages if s != "diffusion")
+
+
+def train_for(name: str, registry: Registry, out: Path, steps: int) -> str:
+    """Accuracy after so many steps of `diffusion`, the stages before it at their full length."""
+    spec = load_spec(HERE / f"{name}.yaml", sets={"train.stages.diffusion.steps": str(steps)})
+    record = train(spec, registry, out, options=TrainOptions())["diffusion"]
+    return f"{100 * record.metrics['quality.accuracy']:.1f} %"
+
+
+def model_cost(spec: GraphSpec, registry: Registry, name: str) -> dict[str, float]:
+    """Weights, and multiply-adds x 2 of one evaluation, from the table of parts."""
+    node = compile_graph(spec, registry).models[name]
+    parts: Iterable[Any] = registry.models[node.kind].parts(node.config)  # type: ignore[misc]
+    table = list(parts)
+    return {"params": sum(p.params for p in table), "flops": sum(p.flops for p in table)}
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """As Markdown."""
+    for row in (header, ["---"] * len(header), *rows):
+        print("| " + " | ".join(row) + " |")
+
+
+TABLES = {"samplers": samplers, "dit_sizes": dit_sizes, "pixel_latent": pixel_latent}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""One run: jobs -> the Program of every rank -> values by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from mmm_graph.errors import MmmError
+from mmm_graph.plan.lower import project
+from mmm_graph.plan.ops import At, Fn
+from mmm_graph.plan.schedule import order
+from mmm_graph.registry.registry import Registry
+from mmm_graph.runtime.bind import Binder, Bound, Context
+from mmm_graph.runtime.build import Built
+from mmm_graph.runtime.cache import Cache
+from mmm_graph.runtime.events import Event, OnEvent
+from mmm_graph.runtime.executor import Executor
+from mmm_graph.runtime.job import OWNERS, Job, grad_paths, noise_keys
+from mmm_graph.runtime.transport import Local, Transport, run_threads
+from mmm_graph.runtime.values import Absent
+from mmm_graph.runtime.watch import Watch
+
+Make = Callable[[Fn], Bound]
+
+
+class Tools(NamedTuple):
+    """What the engine has."""
+
+    registry: Registry
+    models: Mapping[str, Built]
+    device: torch.device
+    cache: Cache
+    check_shapes: bool
+
+
+class Watching(NamedTuple):
+    """Who looks on: see Engine.run. `failed` takes the failures of requests; None = the first one is raised."""
+
+    emit: OnEvent | None
+    cancel: Callable[[], bool] | None
+    failed: dict[str, MmmError] | None
+
+
+class Work:
+    """One run of some jobs."""
+
+    def __init__(self, tools: Tools, jobs: Sequence[Job], train: frozenset[str], watching: Watching) -> None:
+        self.tools, self.jobs, self.train, self.watching = tools, jobs, train, watching
+        self.found: dict[str, dict[str, Any]] = {job.request.id: {} for job in jobs}
+
+    def run(self) -> dict[str, dict[str, Any]]:
+        """Values by name for each request."""
+        ranks = max((job.prepared.blocks.plan.ranks for job in self.jobs), default=1)
+        binders = {job.request.id: self._binder(job) for job in self.jobs}
+        try:
+            if ranks == 1:
+                self._rank(0, 1, Local(), binders)
+            else:
+                run_threads(ranks, lambda rank, transport: self._rank(rank, ranks, transport, binders))
+        finally:
+            for exchange in [b.exchange for b in self.tools.models.values() if b.exchange is not None]:
+                for job in self.jobs:
+                    exchange.clear(job.request.id)
+        return self.found
+
+    def _binder(self, job: Job) -> Binder:
+        """Callables of the job's graph, kept between runs."""
+        prepared, tools = job.prepared, self.tools
+        sources = frozenset(n for n, v in job.given.items() if isinstance(v, Tensor) and v.requires_grad)
+        key = (self.train, sources if self.train else frozenset())
+        binder = prepared.binders.get(key)
+        if binder is None:
+            grad = grad_paths(prepared.blocks.flow, self.train, sources) if self.train else None
+            context = Context(tools.registry, tools.models, tools.device, grad, tools.check_shapes)
+            binder = prepared.binders[key] = Binder(prepared.blocks.flow, context)
+        binder.context.seeds[job.request.id] = noise_keys(job.request)
+        return binder
+
+    def _rank(self, rank: int, ranks: int, transport: Transport, binders: Mapping[str, Binder]) -> None:
+        """What one rank does: every rank finds the global order for itself and keeps its own part."""
+        emit, cancel, failed = self.watching
+        watch = Watch(emit) if emit is not None else None
+        start = {k: v for job in self.jobs for k, v in job.values().items()}
+        sequence = order([job.stream().tasks() for job in self.jobs], ranks, start=start)
+        special: dict[str, Make] = {"output": self._output, "store": self._store}
+        if watch is not None:
+            special |= {"turn": watch.turn, "preview": watch.preview, "stream": watch.stream}
+        calls = {request: _Calls(binder, special) for request, binder in binders.items()}
+        executor = Executor(calls, transport, start, watch=watch, cancel=cancel, failed=failed)
+        with torch.set_grad_enabled(bool(self.train)):
+            executor.execute(project(sequence, rank))
+
+    def _output(self, fn: Fn) -> Bound:
+        """("output", name): a value that was asked for."""
+        name, emit = str(fn[1]), self.watching.emit
+
+        def run(args: dict[str, Any], at: At) -> dict[str, Any]:
+            self.found[at.request][name] = args["x"]
+            if emit is not None and not name.startswith(OWNERS) and not isinstance(args["x"], Absent):
+                emit(Event("output", at.request, name, data=args["x"]))
+            return {}
+
+        return Bound(run, raw=True)
+
+    def _store(self, fn: Fn) -> Bound:
+        """("store", path): results for the cache."""
+        path = str(fn[1])
+        keys = {job.request.id: job.store.get(path) for job in self.jobs}
+
+        def run(args: dict[str, Any], at: At) -> dict[str, Any]:
+            for port, value in args.items():
+                if not isinstance(value, Absent):
+                    self.tools.cache.put(f"{keys[at.request]}.{port}", value)
+            return {}
+
+        return Bound(run, raw=True)
+
+
+class _Calls(dict[Fn, Bound]):
+    """Callables of one request in one run: those of its graph, and those that serve this run."""
+
+    def __init__(self, binder: Binder, special: Mapping[str, Make]) -> None:
+        super().__init__()
+        self.binder, self.special = binder, special
+
+    def __missing__(self, fn: Fn) -> Bound:
+        make = self.special.get(str(fn[0]))
+        bound = self[fn] = make(fn) if make is not None else self.binder[fn]
+        return bound

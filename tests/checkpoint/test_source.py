@@ -1,0 +1,53 @@
+"""Where weights are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mmm_graph.checkpoint.source import resolve_source
+from mmm_graph.errors import Place, RunError
+from mmm_graph.registry import WeightSource
+
+
+def test_files_are_relative_to_the_graph(tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir()
+    found = resolve_source("file:w#vision_tower", base=tmp_path)
+    assert found.path == tmp_path / "w" and found.prefix == "vision_tower"
+
+
+def test_files_of_an_installed_package() -> None:
+    found = resolve_source("pkg:mmm_graph/config.py", base=Path())
+    assert found.path.read_text().startswith('"""')
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("weights/x", "E602"),
+        ("fle:x", "E602"),
+        ("file:none", "E603"),
+        ("pkg:no_such_package/x", "E603"),
+        ("hf:alone", "E603"),
+        ("hf:nobody/nothing-here", "E603"),
+    ],
+)
+def test_what_cannot_be_found(tmp_path: Path, text: str, code: str) -> None:
+    with pytest.raises(RunError) as caught:
+        resolve_source(text, base=tmp_path, what="weights of unet", place=Place("g.yaml", 3, 4))
+    problem = caught.value.problems[0]
+    assert (
+        problem.code == code and "weights of unet" in problem.message and str(problem.place) == "g.yaml:3:4"
+    )
+    assert problem.hint
+
+
+def test_a_scheme_of_a_plugin(tmp_path: Path) -> None:
+    sources = {"toy": WeightSource("toy", "tests.checkpoint.test_source:find")}
+    assert resolve_source("toy:abc", base=tmp_path, sources=sources).path == tmp_path
+
+
+def find(rest: str, *, base: Path) -> Path:
+    assert rest == "abc"
+    return base

@@ -1,0 +1,75 @@
+"""The global order: lazy, the stream's own order on one rank, a pipeline on several."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+from mmm_graph.plan.expand import Stream
+from mmm_graph.plan.ops import At, Task, Value
+from mmm_graph.plan.place import make_plan
+from mmm_graph.plan.repeat import repeat_task
+from mmm_graph.plan.schedule import _Schedule, order
+from tests.plan.helpers import REGISTRY, make_blocks
+from tests.runtime.toys import toy_graph
+
+
+def tasks(name: str, num: int, ranks: tuple[int, ...], cost: float = 1.0) -> Any:
+    """A chain of `num` tasks that walks over the ranks, each reading what the one before wrote."""
+    for i in range(num):
+        reads = ((("x", Value(name, "v", (i - 1,))),),) if i else ((),)
+        value = Value(name, "v", (i,))
+        yield (
+            Task(
+                (name, i),
+                (ranks[i % len(ranks)],),
+                ("op", "n"),
+                reads,
+                ((("x", value),),),
+                (At(name, "n"),),
+                cost,
+            ),
+            ((Value(name, "v", (i - 1,)),) if i else ()),
+        )
+
+
+def test_a_thousand_steps_are_not_made_at_once() -> None:
+    for placement in (None, {"unet": [([0], 0, 3), ([1], 3, 6)]}):
+        graph = toy_graph(steps=10**9)
+        blocks = make_blocks(graph, make_plan(graph, REGISTRY, placement))
+        stream = Stream(blocks, "0", repeat_task)
+        start = {Value("0", n) for n in blocks.start}
+        found = list(islice(order([stream.tasks()], blocks.plan.ranks, start=start), 500))
+        assert len(found) == 500
+
+
+def test_one_rank_is_request_after_request_as_the_general_rule_says() -> None:
+    def streams() -> list[Any]:
+        return [tasks("a", 5, (0,)), tasks("b", 4, (0,), 0.1)]
+
+    simple = [t.id for t in order(streams(), 1) if isinstance(t, Task)]
+    general = [t.id for t in _Schedule(streams(), (), lambda v: True, 64).run() if isinstance(t, Task)]
+    assert simple == general == [("a", i) for i in range(5)] + [("b", i) for i in range(4)]
+
+
+def test_two_requests_fill_two_ranks() -> None:
+    found = [t for t in order([tasks("a", 6, (0, 1)), tasks("b", 6, (0, 1))], 2) if isinstance(t, Task)]
+    by_rank = {r: [t.id[0] for t in found if t.ranks == (r,)] for r in (0, 1)}
+    assert by_rank == {0: list("ababab"), 1: list("ababab")}
+
+
+def test_the_order_does_not_depend_on_the_window_for_one_stream() -> None:
+    graph = toy_graph(steps=4)
+    plan = make_plan(graph, REGISTRY, {"unet": [([0], 0, 3), ([1], 3, 6)]})
+
+    def ids(window: int) -> list[Any]:
+        blocks = make_blocks(graph, plan)
+        start = {Value("0", n) for n in blocks.start}
+        stream = Stream(blocks, "0", repeat_task).tasks()
+        return [
+            t.id
+            for t in order([stream], 2, start=start, window=window)
+            if isinstance(t, Task) and t.ranks == (1,)
+        ]
+
+    assert ids(4) == ids(64)

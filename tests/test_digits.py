@@ -1,0 +1,44 @@
+"""The shipped weights of graphs/digits: small, and they draw what they are asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mmm_graph.registry import load_registry
+from mmm_graph.spec import load_spec
+from mmm_graph.train.evaluate import evaluate
+
+DIGITS = Path(__file__).resolve().parent.parent / "graphs" / "digits"
+GRAPHS = ("ldm", "dit", "ddpm")
+
+pytest.importorskip("sklearn")
+
+
+def judge(name: str, evaluation: str, per_class: int = 1) -> dict[str, float]:
+    sets = {"eval.quality.data.config.per_class": str(per_class)}
+    return evaluate(load_spec(DIGITS / f"{name}.yaml", sets=sets), load_registry(), evaluation)
+
+
+def test_weights_are_at_most_12_megabytes():
+    assert 0 < sum(f.stat().st_size for f in (DIGITS / "weights").rglob("*.safetensors")) <= 12_000_000
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_ten_prompts_draw_ten_digits(name: str):
+    assert judge(name, "quality")["quality.accuracy"] >= 0.9
+
+
+def test_autoencoder_reconstructs_digits_it_has_not_seen():
+    assert judge("ldm", "reconstruction")["reconstruction.psnr"] >= 35  # dB
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", GRAPHS)
+def test_at_least_95_percent_of_500_drawings_are_recognised_and_none_is_a_copy(name: str):
+    metrics = judge(name, "quality", per_class=50)
+    assert metrics["quality.classifier_accuracy"] >= 0.98
+    assert metrics["quality.accuracy"] >= 0.95
+    assert metrics["quality.copies"] == 0
+    assert metrics["quality.nearest_neighbour"] > 0.5 * metrics["quality.nearest_neighbour_real"]
