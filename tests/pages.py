@@ -1,4 +1,4 @@
-"""Runs the fenced blocks of a page in reading order, in one folder and one Python module, and compares what it shows."""
+"""Runs the fenced blocks of a page in order, in one folder and one Python module, and compares what it shows."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from mmm_graph.cli.main import cli
 from mmm_graph.graph.compile import compile_graph
 from mmm_graph.registry import load_registry
 from mmm_graph.spec import load_spec
+from tests.pages import blocks, compare, run_page
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [p for p in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")) if p.is_file()]
@@ -73,40 +74,94 @@ def test_links_lead_somewhere(page: Path):
         assert (page.parent / path).exists() if path else anchor in anchors, target
 
 
-@pytest.mark.parametrize(("where", "code"), snippets("yaml"), ids=lambda x: x.partition("\n")[0][:40])
+def whole_graphs() -> list[tuple[str, str]]:
+    """Graphs that a page shows; those that are files are checked by the page's own commands."""
+    return [(w, code) for w, code in snippets("yaml") if code.lstrip().startswith("mmm:")]
+
+
+@pytest.mark.parametrize(("where", "code"), whole_graphs(), ids=lambda x: x.partition("\n")[0][:40])
 def test_graphs_in_the_documents_compile(where: str, code: str):
-    if not code.lstrip().startswith("mmm:"):
-        pytest.skip("a part of a graph")
     compile_graph(load_spec(code), load_registry())
+
+
+def test_parts_of_files_are_what_the_files_say():
+    wrong = []
+    for where, code in snippets("yaml"):
+        named = re.match(r"# from (\S+)\n", code)
+        if named and code[named.end() :] not in (ROOT / named[1]).read_text(encoding="utf-8"):
+            wrong.append(where)
+    assert wrong == []
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the Python files that the documents show, and with the graphs that commands name."""
+    """A folder with the files that the documents show, and with the graphs that commands name."""
     folder = tmp_path_factory.mktemp("docs")
-    for _, code in snippets("python"):
-        name = re.match(r"# file: (\S+)\n", code)
-        if name:
-            (folder / name[1]).write_text(code, encoding="utf-8")
-    for name in ("graphs", "docs"):
-        (folder / name).symlink_to(ROOT / name)
+    for page in PAGES:
+        _prepare(page, folder)
     return folder
 
 
+def _prepare(page: Path, folder: Path) -> None:
+    for block in blocks(page):
+        if block.file:
+            (folder / block.file).write_text(block.code, encoding="utf-8")
+    for name in ("graphs", "docs"):
+        if not (folder / name).exists():
+            (folder / name).symlink_to(ROOT / name)
+
+
 @pytest.mark.parametrize(
-    "page", [p for p in PAGES if "```python" in p.read_text(encoding="utf-8")], ids=lambda p: p.name
+    "page",
+    [p for p in PAGES if {"python", "console"} & {b.language for b in blocks(p)}],
+    ids=lambda p: p.name,
 )
-def test_python_in_the_documents_runs(page: Path, written: Path, monkeypatch: pytest.MonkeyPatch):
-    """The snippets of a page are one module, in order; line numbers are those of the page."""
-    source, inside = [], False
-    for line in page.read_text(encoding="utf-8").splitlines():
-        fence = line.startswith("```")
-        source.append(line if inside and not fence else "")
-        inside = line == "```python" if fence else inside
+def test_what_a_page_runs_gives_what_it_shows(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The Python of a page is one module; it and the commands run in the order of the page, in one folder."""
+    _prepare(page, tmp_path)
     module = ModuleType(f"docs_{page.stem}")
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.chdir(written)
-    exec(compile("\n".join(source), str(page), "exec"), module.__dict__)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    run_page(page, module)
+
+
+@pytest.mark.parametrize(
+    ("shown", "printed"),
+    [
+        ("a\n", "a"),
+        ("a\n...\nd", "a\nb\nc\nd"),
+        ("a ... c", "a b c"),
+        ("...", ""),
+        ("...\nz", "y\nz"),
+        ("a...a", "aa"),
+    ],
+)
+def test_dots_stand_for_any_text(shown: str, printed: str):
+    compare(shown, printed, "")
+
+
+@pytest.mark.parametrize(
+    ("shown", "printed"), [("a", "b"), ("a...a", "a"), ("a...b...c", "acb"), ("a\n...", "b\na")]
+)
+def test_what_is_shown_is_compared(shown: str, printed: str):
+    with pytest.raises(AssertionError, match="another output"):
+        compare(shown, printed, "")
+
+
+def test_every_code_is_listed_and_every_listed_code_exists():
+    page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| ([EW]\d{3}) \|", page, re.M)
+    sources = [p for folder in ("mmm_graph", "plugins") for p in (ROOT / folder).rglob("*.py")]
+    used = {code for p in sources for code in re.findall(r'"([EW]\d{3})"', p.read_text(encoding="utf-8"))}
+    assert listed == sorted(set(listed), key=lambda c: (page.index(f"| {c} |"), c))
+    assert sorted(used - set(listed)) == [], "explain these in docs/errors.md"
+    assert sorted(set(listed) - used) == [], "nothing says these any more"
+
+
+def test_decisions_have_numbers_of_their_own():
+    names = sorted(p.name for p in (ROOT / "docs" / "decisions").glob("*.md"))
+    assert [int(name[:3]) for name in names] == list(range(1, len(names) + 1))
 
 
 @pytest.mark.parametrize(("where", "words"), commands(), ids=lambda x: x if isinstance(x, str) else "")

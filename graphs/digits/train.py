@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
 GRAPHS = ("ldm", "dit", "ddpm")  # dit uses the autoencoder and the text encoder of ldm
 KEPT = (".safetensors", ".png", ".csv", "train.json")
 
@@ -17,15 +18,18 @@ KEPT = (".safetensors", ".png", ".csv", "train.json")
 def main() -> None:
     """Train every graph, put its weights and curves beside the graphs, and print the time that it took."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("-o", "--out", type=Path, default=Path("out/train"), help="folder for checkpoints")
+    parser.add_argument(
+        "-o", "--out", type=Path, default=Path("out/train"), help="for checkpoints; a path from the root"
+    )
     parser.add_argument("graphs", nargs="*", metavar="GRAPH", help="ldm, dit, ddpm; default: all")
     args = parser.parse_args()
     begin = time.perf_counter()
     for name in args.graphs or GRAPHS:
         out = args.out / name
-        command = ["train", str(HERE / f"{name}.yaml"), "-o", str(out), "--seed", "0", "--dtype", "f16"]
-        subprocess.run([str(Path(sys.executable).with_name("mmm")), *command], check=True)
-        keep(out, HERE / "weights" / name)
+        graph = (HERE / f"{name}.yaml").relative_to(ROOT)  # no machine path in the record
+        command = ["train", str(graph), "-o", str(out), "--seed", "0", "--dtype", "f16"]
+        subprocess.run([str(Path(sys.executable).with_name("mmm")), *command], check=True, cwd=ROOT)
+        keep(ROOT / out, HERE / "weights" / name)
         print(f"{name}: done after {(time.perf_counter() - begin) / 60:.1f} minutes")
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from mmm_graph.errors import InputError, problem
-from mmm_graph.spec import GraphSpec, load_spec
+from mmm_graph.errors import InputError, Place, problem
+from mmm_graph.spec import GraphSpec, load_spec, to_yaml
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,8 @@ class Graph:
     ) -> LinkText:
         """Add a call of a model's method; `node` names it (default: model and method)."""
         text = method.text if isinstance(method, MethodText) else method.name
-        return self._node(node or text.replace(".", "_"), {"call": text}, inputs, config=config, when=when)
+        keys = {"config": config, "when": when}
+        return self._node(node, text.replace(".", "_"), {"call": text}, inputs, keys)
 
     def op(
         self,
@@ -99,15 +99,17 @@ class Graph:
         """Add an op or a composite."""
         roles = {k: v.name for k, v in (use or {}).items()} or None
         keys = {"config": config, "use": roles, "when": when}
-        return self._node(node or kind.rpartition(".")[2], {"op": kind}, inputs, **keys)
+        return self._node(node, kind.rpartition(".")[2], {"op": kind}, inputs, keys)
 
     def output(self, name: str, value: LinkText, **keys: Any) -> None:
         """Declare an output; keys are `type` and `save`."""
+        if not isinstance(value, LinkText):
+            raise TypeError(f"output {name} expects a value of the graph, got {value!r}")
         self._section("outputs", name)[name] = {"from": value.text, **keys} if keys else value.text
 
     def text(self) -> str:
         """The graph file."""
-        return yaml.safe_dump(self._tree, sort_keys=False, default_flow_style=None, width=110)
+        return to_yaml(self._tree)
 
     def spec(self) -> GraphSpec:
         """The checked spec.
@@ -118,15 +120,29 @@ class Graph:
         return load_spec(self.text())
 
     def dump(self, path: str | Path) -> None:
-        """Write the graph file, whole or not at all."""
+        """Write the graph file, whole or not at all.
+
+        Raises:
+            InputError: E101, it cannot be written.
+        """
         target = Path(path)
         partial = target.with_name(f".{target.name}.{os.getpid()}")
-        partial.write_text(self.text(), encoding="utf-8")
-        partial.replace(target)
+        try:
+            partial.write_text(self.text(), encoding="utf-8")
+            partial.replace(target)
+        except OSError as error:
+            raise InputError(problem("E101", f"cannot be written: {error}", Place(str(target)))) from error
 
-    def _node(self, name: str, form: dict[str, Any], inputs: Mapping[str, Any], **keys: Any) -> LinkText:
-        nodes = self._tree.setdefault("nodes", {})
-        free = name if name not in nodes else next(n for n in _numbered(name) if n not in nodes)
+    def _node(
+        self,
+        name: str,
+        default: str,
+        form: dict[str, Any],
+        inputs: Mapping[str, Any],
+        keys: Mapping[str, Any],
+    ) -> LinkText:
+        nodes = self._section("nodes", name)
+        free = name or next(n for n in _numbered(default) if n not in nodes)
         plain = {k: _plain(v) for k, v in keys.items() if v}
         nodes[free] = {**form, **plain, "in": {k: _plain(v) for k, v in inputs.items()}}
         return LinkText(free)
@@ -138,11 +154,9 @@ class Graph:
         return found
 
 
-def _numbered(name: str) -> Iterable[str]:
-    number = 2
-    while True:
-        yield f"{name}{number}"
-        number += 1
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    yield from (f"{name}{number}" for number in count(2))
 
 
 def _plain(value: Any) -> Any:

@@ -36,7 +36,12 @@ def to_images(value: Any, channels: int | None = None) -> Tensor:
         and all(isinstance(v, str | Path | Image.Image) for v in value)
     ):
         return _stack([_picture(v, channels) for v in value])
-    return _checked(value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value)))
+    if isinstance(value, Tensor):
+        return _checked(value)
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf":
+        raise ValueError("it takes a file, or numbers")
+    return _checked(torch.as_tensor(array))
 
 
 def read_image(path: Path, channels: int | None = None) -> Tensor:
@@ -79,8 +84,6 @@ def _size(shape: Sequence[int]) -> str:
 
 
 def _checked(tensor: Tensor) -> Tensor:
-    if tensor.dtype == torch.bool or tensor.is_complex():
-        raise ValueError(f"it takes numbers, found {tensor.dtype}")
     image = tensor.float() if tensor.is_floating_point() else tensor.float() / 255
     if image.numel() and not bool((image >= 0).logical_and(image <= 1).all()):
         low, high = float(image.min()), float(image.max())

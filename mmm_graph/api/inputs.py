@@ -1,4 +1,4 @@
-"""What a caller gives (texts, paths, arrays) -> the inputs of a Request: converted, checked, broadcast over the batch."""
+"""What a caller gives (texts, paths, arrays) -> inputs of a Request: converted, checked, broadcast over the batch."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def make_request(
         value = given[name] if name in given else _default(port, base)
         if value is None and port.required:
             hint = f"give --set {name}=..., or run({name}=...)"
-            raise InputError(problem("E302", f"input {name!r} ({port.type}) has no value", hint=hint))
+            raise InputError(problem("E302", f"input {name!r} ({_shown(port)}) has no value", hint=hint))
         values[name] = None if value is None else _convert(name, port, value)
     size = _broadcast(graph, values, given)
     seeds, elements = _seeds(seed, size)
@@ -74,7 +74,7 @@ def _seeds(seed: int | Sequence[int], size: int) -> tuple[tuple[int, ...], tuple
         return (*items,) * size, tuple(range(size))
     if len(items) != size:
         raise InputError(
-            problem("E303", f"{len(items)} seeds for a batch of {size}", hint="one seed, or one each")
+            problem("E307", f"{len(items)} seeds for a batch of {size}", hint="one seed, or one each")
         )
     return tuple(items), (0,) * size
 
@@ -89,7 +89,7 @@ def _broadcast(graph: Graph, values: dict[str, Any], given: Mapping[str, Any]) -
         symbol, size = batched[name], len(values[name])
         if 1 not in (size, sizes.get(symbol, 1)) and size != sizes[symbol]:
             message = f"{name} has {size} rows, {owners[symbol]} has {sizes[symbol]}"
-            raise InputError(problem("E303", message, hint="give one row, or the same number"))
+            raise InputError(problem("E307", message, hint="give one row, or the same number"))
         if size != 1 or symbol not in sizes:
             sizes[symbol], owners[symbol] = size, name
     for name, symbol in batched.items():
@@ -103,7 +103,12 @@ def _symbol(port: Input) -> str:
     """The symbol of the batch axis; "" = there is none."""
     if port.type.many or not port.type.dims or not port.type.dims[0].over:
         return ""
-    return str(port.type.dims[0])
+    return str(port.type.dims[0]).removeprefix(":")
+
+
+def _shown(port: Input) -> str:
+    """The type as the file says it; a compiled graph writes `:b` for the symbol b of the top level."""
+    return str(port.type).replace(":", "")
 
 
 def _convert(name: str, port: Input, value: Any) -> Any:
@@ -114,7 +119,7 @@ def _convert(name: str, port: Input, value: Any) -> Any:
         found = convert(port, value)
     except (TypeError, ValueError, OSError, RuntimeError, OverflowError) as error:
         cause = f"there is no such file: {value}" if isinstance(error, FileNotFoundError) else str(error)
-        message = f"input {name!r} expects {port.type}, got {value!r:.80}: {cause}"
+        message = f"input {name!r} expects {_shown(port)}, got {value!r:.80}: {cause}"
         raise InputError(problem("E302", message)) from error
     _check_shape(name, port, found)
     return found
@@ -127,7 +132,7 @@ def _check_shape(name: str, port: Input, value: Any) -> None:
     sizes = [dim.size for dim in dims]
     alike = len(sizes) == value.dim() and all(n in (None, m) for n, m in zip(sizes, value.shape, strict=True))
     if not alike:
-        message = f"input {name!r} expects {port.type}, got a tensor of shape {list(value.shape)}"
+        message = f"input {name!r} expects {_shown(port)}, got a tensor of shape {list(value.shape)}"
         raise InputError(problem("E302", message))
 
 
@@ -147,7 +152,12 @@ def _tensors(port: Input, value: Any) -> Tensor:
     """Tensors keep their type; other fractions become the default type, and a number a batch of one."""
     if isinstance(value, Tensor):
         return value
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError("it takes lists of one length") from error
+    if array.dtype.kind not in "biuf":
+        raise ValueError("it takes numbers")
     found = torch.as_tensor(array)
     found = found.to(torch.get_default_dtype()) if found.is_floating_point() else found
     return found[None] if not found.dim() and len(port.type.dims or ()) == 1 else found

@@ -63,7 +63,7 @@ def read_origin(path: Path) -> Origin:
     """The origin that a saved picture carries.
 
     Raises:
-        InputError: E104, not an image, or one that this program did not save.
+        InputError: E109, not an image, or one that this program did not save.
     """
     place = Place(str(path))
     try:
@@ -72,15 +72,15 @@ def read_origin(path: Path) -> Origin:
     except FileNotFoundError as error:
         raise InputError(problem("E101", "there is no such file", place)) from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # as Pillow puts it
-        raise InputError(problem("E104", f"cannot be read as an image: {error}", place)) from error
+        raise InputError(problem("E109", f"cannot be read as an image: {error}", place)) from error
     if text is None:
         hint = "only pictures saved by `mmm run` can be run again"
-        raise InputError(problem("E104", "carries no graph", place, hint))
+        raise InputError(problem("E109", "carries no graph", place, hint))
     try:
         return _parsed(json.loads(text))
     except (ValueError, TypeError, RecursionError) as error:
         hint = "it was changed, or saved by another version"
-        raise InputError(problem("E104", f"the graph in it cannot be read: {error}", place, hint)) from error
+        raise InputError(problem("E109", f"the graph in it cannot be read: {error}", place, hint)) from error
 
 
 def hash_of(path: Path) -> str:

@@ -36,7 +36,7 @@ def session_of_image(
         if name not in spec.params or spec.params[name].type != "secret":
             hint = "run the graph file to change something"
             message = f"is run again exactly as it was, without --set {name}"
-            raise InputError(problem("E104", message, Place(str(path)), hint))
+            raise InputError(problem("E109", message, Place(str(path)), hint))
     sources = [m.weights for m in spec.models.values() if m.weights]
     base = _find_base(path, origin) if any(not s.startswith(HERE) for s in sources) else Path()
     values = {k: _value(path, k, v) for k, v in origin.values.items()}
@@ -54,7 +54,7 @@ def differences(path: Path, session: Session) -> tuple[Problem, ...]:
         "the set of plugins": (origin.plugins[:12], session.registry.digest()[:12]),
     }
     return tuple(
-        warning("W104", f"was made with {what} {then}, this is {now}: it may not come out the same", place)
+        warning("W109", f"was made with {what} {then}, this is {now}: it may not come out the same", place)
         for what, (then, now) in pairs.items()
         if then != now
     )
@@ -69,7 +69,7 @@ def _value(path: Path, name: str, value: Any) -> Any:
     if LOST in value:
         message = f"{name} was given as {value[LOST]}, which the file does not carry"
         hint = "run the graph from Python with the same value"
-        raise InputError(problem("E104", message, Place(str(path)), hint))
+        raise InputError(problem("E109", message, Place(str(path)), hint))
     if set(value) == {"file", "sha256"}:
         return _find_image(path, name, value)
     return {k: _value(path, name, v) for k, v in value.items()}
@@ -82,7 +82,7 @@ def _find_image(path: Path, name: str, value: Mapping[str, Any]) -> str:
             return str(candidate)
     what = "is not the same any more" if found else "is not found"
     message = f"{name} was the file {value['file']}, which {what}"
-    raise InputError(problem("E104", message, Place(str(path)), "put it where it was"))
+    raise InputError(problem("E109", message, Place(str(path)), "put it where it was"))
 
 
 def _find_base(path: Path, origin: Origin) -> Path:
@@ -92,7 +92,7 @@ def _find_base(path: Path, origin: Origin) -> Path:
             return candidate.parent
     message = f"was made by {origin.file}, which is found neither from here nor from the picture's folder"
     hint = "start `mmm run` in the folder where it was started then; the weights are beside that file"
-    raise InputError(problem("E104", message, Place(str(path)), hint))
+    raise InputError(problem("E109", message, Place(str(path)), hint))
 
 
 def _candidates(path: Path, named: Path) -> Iterator[Path]:

@@ -16,18 +16,17 @@ from pydantic import SecretStr
 
 from mmm_graph.api.builder import Graph as GraphBuilder
 from mmm_graph.api.inputs import make_request
+from mmm_graph.api.models import Models
 from mmm_graph.api.origin import Origin, make_origin
 from mmm_graph.api.weights import check_weights
 from mmm_graph.errors import InputError, MmmError, Problem, did_you_mean, problem
 from mmm_graph.graph.compile import compile_graph
 from mmm_graph.graph.graph import Graph, ModelNode
-from mmm_graph.plan.place import Plan, make_plan
-from mmm_graph.plan.flow import Flow
-from mmm_graph.plan.select import select
 from mmm_graph.graph.sections import compile_all
+from mmm_graph.plan.flow import Flow
+from mmm_graph.plan.place import Plan, make_plan
+from mmm_graph.plan.select import select
 from mmm_graph.registry import Notifier, Registry, load_registry
-from mmm_graph.runtime.build import Built, build_models
-from mmm_graph.runtime.engine import Engine
 from mmm_graph.runtime.events import Event, Request, Result
 from mmm_graph.runtime.job import wanted_refs
 from mmm_graph.runtime.names import find_value
@@ -45,7 +44,7 @@ class Session:
     keeps every model whose config did not change.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a user may say when a file is loaded
         self,
         source: str | Path | Mapping[str, Any] | GraphBuilder,
         *,
@@ -83,11 +82,9 @@ class Session:
             check_weights(weights, self.spec.models)
         self.registry = registry or load_registry()
         self.device = torch.device(device)
-        self.weights = weights
+        self._models = Models(self.registry, self.base, self.device, weights)
         self._cancel = cancel or (lambda: False)
-        self._built: dict[str, Built] = {}
         self._repeated: Origin | None = None
-        self._engine: Engine | None = None
         self._notifier = Notifier(self.registry, warn or (lambda found: None))
         self._graphs: OrderedDict[str, Graph] = OrderedDict()
 
@@ -138,7 +135,7 @@ class Session:
             Values by output name; an output that was not produced is None.
         """
         result = self.result(seed=seed, outputs=outputs, supply=supply, on_event=on_event, given=given)
-        return dict.fromkeys(result.absent) | result.values
+        return {**dict.fromkeys(result.absent), **result.values}
 
     def result(
         self,
@@ -167,7 +164,7 @@ class Session:
         A request that fails does not stop the others: its Result carries the error.
 
         Raises:
-            InputError: E306, two requests have the same id.
+            InputError: E311, two requests have the same id.
         """
         made: list[Request] = []
         found: dict[str, Result] = {}
@@ -175,7 +172,7 @@ class Session:
             given = {k: v for k, v in item.items() if k not in ("id", "seed")}
             name = str(item.get("id", index))
             if name in found:
-                raise InputError(problem("E306", f"two requests have the id {name!r}"))
+                raise InputError(problem("E311", f"two requests have the id {name!r}"))
             try:
                 graph, inputs = self._for(given)
                 made.append(make_request(graph, inputs, item.get("seed", 0), name, base=self.base))
@@ -215,7 +212,7 @@ class Session:
             finally:
                 stop.set()
         result = future.result()
-        yield Event("done", "0", "", data=dict.fromkeys(result.absent) | dict(result.values))
+        yield Event("done", "0", "", data={**dict.fromkeys(result.absent), **result.values})
 
     def module(self, name: str) -> Any:
         """The built model of that name.
@@ -226,12 +223,12 @@ class Session:
         models = self.graph.models
         if name not in models:
             raise InputError(problem("E209", f"there is no model {name!r}", hint=did_you_mean(name, models)))
-        self._engine_for(models, frozenset((name,)))
-        return self._built[name].object
+        return self._models.get(models, name).object
 
     def repeat(self, origin: Origin) -> None:
         """Make again what that origin made: other weights are refused, and what is saved carries it."""
         self._repeated = origin
+        self._models.expected = origin.weights
 
     def origin(
         self, given: Mapping[str, Any], seed: int | Sequence[int], outputs: Sequence[str] | None
@@ -242,7 +239,7 @@ class Session:
         }
         images = frozenset(k for k, port in self.graph.inputs.items() if port.type.kind == "Image")
         run = {"values": {} if self._repeated else values, "images": images, "seed": seed, "outputs": outputs}
-        hashes = {k: b.fingerprint for k, b in sorted(self._built.items()) if b.fingerprint}
+        hashes = {k: b.fingerprint for k, b in sorted(self._models.built.items()) if b.fingerprint}
         made = make_origin(dump_spec(self.spec), self.name, run, hashes, self.registry.digest())
         return replace(made, values=self._repeated.values) if self._repeated else made
 
@@ -262,27 +259,6 @@ class Session:
             self._graphs.popitem(last=False)
         return self._graphs[key], inputs
 
-    def _engine_for(self, models: Mapping[str, ModelNode], needed: frozenset[str]) -> Engine:
-        """An engine that has the models of these graphs; models whose config is the same are kept."""
-        for name in [k for k, built in self._built.items() if k in models and built.node != models[k]]:
-            del self._built[name]
-        todo = needed - self._built.keys()
-        if todo:
-            options = {"base": self.base, "device": self.device, "overlay": self.weights}
-            self._built.update(build_models(models, self.registry, needed=todo, **options))
-            self._check_hashes(todo)
-        if self._engine is None:
-            self._engine = Engine(self.registry, self._built, device=self.device)
-        return self._engine
-
-    def _check_hashes(self, names: frozenset[str]) -> None:
-        expected = self._repeated.weights if self._repeated else {}
-        for name in sorted(names & expected.keys()):
-            if self._built[name].fingerprint != expected[name]:
-                message = f"{name}: the weights are not those that made the picture"
-                hint = "put the old file back, or give the folder that held it as --weights"
-                raise InputError(problem("E605", message, self._built[name].node.place, hint))
-
     def _run(
         self,
         requests: Sequence[Request],
@@ -301,16 +277,16 @@ class Session:
             graph = request.graph or self.graph
             models.update(graph.models)
             needed |= _models_for(graph, outputs, supply or {}, watched=observer is not None)
-        engine = self._engine_for(models, frozenset(needed))
-        return engine.run(
-            self.graph,
-            requests,
-            outputs=outputs,
-            supply=supply,
-            on_event=observer,
-            cancel=cancel or self._cancel,
-            isolate=isolate,
-        )
+        with self._models.engine(models, frozenset(needed)) as engine:
+            return engine.run(
+                self.graph,
+                requests,
+                outputs=outputs,
+                supply=supply,
+                on_event=observer,
+                cancel=cancel or self._cancel,
+                isolate=isolate,
+            )
 
     def _observed(self, on_event: Observer | None) -> Observer | None:
         """The caller's observer and those of the plugins."""

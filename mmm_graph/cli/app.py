@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from mmm_graph.errors import MmmError, Problem
+from mmm_graph.errors import InputError, MmmError, Problem, problem
 from mmm_graph.registry import Registry, load_registry
 
 
@@ -26,12 +26,21 @@ class App:
     _registry: list[Registry] = field(default_factory=list)
 
     def registry(self) -> Registry:
-        """Load the plugins that MMM_PLUGINS allows; MMM_STRICT=1 makes a broken one fatal."""
+        """Load the plugins that MMM_PLUGINS allows.
+
+        Raises:
+            InputError: a file of --plugin is broken, or, with MMM_STRICT=1, any plugin.
+        """
         if not self._registry:
             names = os.environ.get("MMM_PLUGINS")
             allow = None if names is None else [n.strip() for n in names.split(",") if n.strip()]
             strict = os.environ.get("MMM_STRICT", "") not in ("", "0")
-            self._registry.append(load_registry(allow=allow, strict=strict, extra_files=self.extra))
+            registry = load_registry(allow=allow, strict=strict, extra_files=self.extra)
+            named = {path.stem for path in self.extra}
+            broken = [info for info in registry.plugins if info.status == "FAILED" and info.name in named]
+            if broken:
+                raise InputError(problem("E401", f"plugin {i.name}: {i.cause}", i.place) for i in broken)
+            self._registry.append(registry)
         return self._registry[0]
 
 

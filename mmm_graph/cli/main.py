@@ -18,7 +18,7 @@ from mmm_graph.cli.run import run
 from mmm_graph.cli.schema import schema
 from mmm_graph.cli.show import show
 from mmm_graph.cli.train import train
-from mmm_graph.errors import Cancelled, InputError, MmmError, problem
+from mmm_graph.errors import Cancelled, InputError, MmmError, RunError, problem
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -49,5 +49,8 @@ def main(args: list[str] | None = None) -> None:
             sys.exit(report(InputError(problem("E300", error.format_message())), as_json))
         error.show()
         sys.exit(2)
+    except OSError as error:  # a full disk, a folder that is not ours
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        sys.exit(report(RunError(problem("E741", what)), as_json))
     except (click.Abort, KeyboardInterrupt):
         sys.exit(report(Cancelled(problem("E730", "cancelled")), as_json))

@@ -24,7 +24,7 @@ class Previews:
         """Raises InputError: no loop of the graph shows anything."""
         self._session, self._folder, self._seed, self._then = session, folder / "preview", seed, then
         if not any(isinstance(node, Loop) and node.preview for node in session.graph.walk()):
-            hint = "write `preview:` in a loop, or `config: {preview: 2}` at a diffusion.denoise (every 2nd step)"
+            hint = "such as --set nodes.NAME.config.preview=2 for a diffusion.denoise: every 2nd step"
             raise InputError(problem("E301", "--preview: no loop of the graph has a `preview:`", hint=hint))
 
     def __call__(self, event: Event) -> None:

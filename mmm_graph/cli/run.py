@@ -80,7 +80,7 @@ def _again(options: Mapping[str, Any], common: Mapping[str, Any]) -> tuple[Any, 
     for key, option in changing.items():
         if options[key] is not None:
             message = f"{options['file']} is run again exactly as it was, without {option}"
-            raise InputError(problem("E104", message, hint="run the graph file to change something"))
+            raise InputError(problem("E109", message, hint="run the graph file to change something"))
     session, seed, outputs = session_of_image(options["file"], common, parse_sets(options["sets"]))
     for found in differences(options["file"], session):
         warn(found, options["as_json"])
@@ -140,7 +140,9 @@ def _many(session: Any, options: Mapping[str, Any], seed: Any, outputs: Sequence
     if options["as_json"]:
         emit("done", outputs=names, metrics={}, failed=failed)
     elif failed or not lines:
-        click.echo(f"{failed} of {len(lines)} requests failed", err=True)
+        click.echo(
+            f"{failed} of {len(lines)} requests failed" if lines else "there are no requests", err=True
+        )
     return 1 if failed else 0
 
 

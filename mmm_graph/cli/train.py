@@ -50,11 +50,13 @@ from mmm_graph.spec import GraphSpec, load_spec
 @click.pass_obj
 def train(app: App, /, **options: Any) -> int:
     """Train the stages of FILE into a folder: <model>.safetensors, graph.yaml, metrics.csv, loss curves."""
+    from mmm_graph.api.save import check_folder
     from mmm_graph.cli.training import JsonEvents, train_progress
     from mmm_graph.train.options import TrainOptions
     from mmm_graph.train.trainer import train as run_training
 
     spec = load_spec(options["file"], sets=parse_sets(options["sets"]), params_file=options["params_file"])
+    check_folder(options["out"])
     chosen = TrainOptions(
         device=use_device(options["device"], options["threads"]),
         seed=options["seed"],

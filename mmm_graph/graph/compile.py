@@ -11,6 +11,7 @@ from mmm_graph.graph.context import Context
 from mmm_graph.graph.expand import compile_nodes
 from mmm_graph.graph.graph import Call, Graph, Input, Loop, Node, Output, Ref
 from mmm_graph.graph.models import resolve_models, solve_configs
+from mmm_graph.graph.parallel import check_plans
 from mmm_graph.graph.requires import check_requires
 from mmm_graph.graph.scope import Bound, Scope, Wire
 from mmm_graph.graph.section import Section, data_inputs, find_section
@@ -33,6 +34,7 @@ def compile_graph(spec: GraphSpec, registry: Registry, section: str = "main") ->
     ctx = Context(spec, registry)
     check_requires(ctx)
     resolve_models(ctx)
+    check_plans(ctx)
     part = find_section(ctx, section)
     inputs = _graph_inputs(ctx) if part.source == "$in" else data_inputs(ctx, part)
     types = {k: v.type for k, v in inputs.items()}
@@ -137,7 +139,7 @@ def _finish(
     owned = {k: replace(v, type=ctx.unifier.type(v.type), owners=_owners(ctx, v.type)) for k, v in outputs.items()}
     models = {k: v for k, v in ctx.models.items() if v is not None}
     names = (ctx.spec.name or "graph", part.name, part.source)
-    warnings = tuple(_unused(ctx, done, owned, typed)) if part.name == "main" else ()
+    warnings = tuple(_warnings(ctx, done, owned, typed)) if part.name == "main" else ()
     return Graph(*names, ctx.spec.values, typed, models, done, owned, ctx.aliases, warnings)
 
 
@@ -165,15 +167,19 @@ def _owners(ctx: Context, type_: PortType) -> Ref | None:
     return next((ref for name, ref in ctx.owners.items() if ctx.unifier.equal(first, Dim(over=(name,)))), None)
 
 
-def _unused(
+def _warnings(
     ctx: Context, nodes: tuple[Node, ...], outputs: Mapping[str, Output], inputs: Mapping[str, Input]
 ) -> list[Problem]:
-    """Warnings for nodes and inputs that nothing reads."""
+    """For nodes and inputs that nothing reads, and for plans, which cannot be run yet."""
     used = {r.source.partition("/")[0] for r in ctx.read} | {o.ref.source.partition("/")[0] for o in outputs.values()}
     idle = dict.fromkeys(n.path.partition("/")[0] for n in nodes if n.path.partition("/")[0] not in used)
     found = [warning("W210", f"no output needs node {n!r}", ctx.spec.place("nodes", n)) for n in idle]
     unread = [k for k in inputs if Ref("$in", k) not in ctx.read]
-    return found + [warning("W211", f"nothing reads input {k!r}", ctx.spec.place("inputs", k)) for k in unread]
+    found += [warning("W211", f"nothing reads input {k!r}", ctx.spec.place("inputs", k)) for k in unread]
+    if ctx.spec.parallel is not None:
+        message = "`parallel:` is read and its names are checked, but this version runs on one device"
+        found.append(warning("W215", message, ctx.spec.place("parallel")))
+    return found
 
 
 def _check_paths(ctx: Context, graph: Graph) -> None:

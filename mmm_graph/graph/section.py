@@ -82,6 +82,9 @@ def _sources(ctx: Context, where: tuple[str, ...], data: DataSpec | Mapping[str,
         ctx.report("E203", f"{'.'.join(where)}: there is no data", ctx.spec.place(*where), "add `data:`")
         return {}
     sources = {"": data} if isinstance(data, DataSpec) else dict(data)
+    if isinstance(data, DataSpec) and data.weight != 1.0:
+        place = ctx.spec.place(*where, "data", "weight")
+        ctx.report("E209", "`weight:` is the share of one source among several; here is only one", place)
     for name, source in sources.items():
         if source.each is not None:
             place = ctx.spec.place(*where, "data", *([name] if name else []), "each")

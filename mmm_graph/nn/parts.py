@@ -41,7 +41,7 @@ def refuse(state: State, key: str, reader: str) -> None:
     """
     if state.get(key) is not None:
         hint = "link only the fields that it reads, or change its config"
-        raise RunError(problem("E703", f"{key} was given, but {reader} does not read it", hint=hint))
+        raise RunError(problem("E710", f"{key} was given, but {reader} does not read it", hint=hint))
 
 
 def known(size: int | None, field: str) -> int:
@@ -52,6 +52,6 @@ def known(size: int | None, field: str) -> int:
     """
     if size is None:
         raise InputError(
-            problem("E206", f"{field} is not known", hint=f"set {field}, or link a value of that width")
+            problem("E208", f"{field} is not known", hint=f"set {field}, or link a value of that width")
         )
     return size

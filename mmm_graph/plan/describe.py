@@ -22,6 +22,10 @@ from mmm_graph.registry.node_type import ModelType
 from mmm_graph.registry.registry import Registry
 
 
+PLUMBING = ("cat", "split", "collect")
+"""What runs without a node of the graph: told with the values it reads."""
+
+
 @dataclass(frozen=True)
 class Holding:
     """A model, or a slice of one, on a rank."""
@@ -111,13 +115,16 @@ def _line(item: Instruction, depth: int) -> Iterator[str]:
     indent = "  " * depth
     if isinstance(item, Run):
         what = " ".join(map(str, item.fn))
+        if item.fn[0] in PLUMBING:
+            what += " " + ", ".join(dict.fromkeys(value.name for _, value in item.reads))
         yield f"{indent}{what}" + (f" -> {', '.join(key for key, _ in item.writes)}" if item.writes else "")
     elif isinstance(item, Send):
         yield f"{indent}send {item.value.name} to rank {item.to}"
     elif isinstance(item, Recv):
         yield f"{indent}receive {item.value.name} from rank {item.source}"
     elif isinstance(item, Repeat):
-        yield f"{indent}repeat {item.node} until {item.flag.name if item.flag else 'the end'}, at most {item.limit} turns"
+        flag = item.flag.name if item.flag else "the end"
+        yield f"{indent}repeat {item.node} until {flag}, at most {item.limit} turns"
         yield from lines(item.body, depth + 1)
 
 

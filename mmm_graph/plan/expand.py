@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from mmm_graph.errors import InputError, problem
 from mmm_graph.plan.block import Blocks, Step, Turns
 from mmm_graph.plan.ops import ALL, At, Task, Value
 
@@ -71,7 +72,10 @@ class Stream:
         return task
 
     def _loop(self, turns: Turns, step: tuple[int, ...]) -> Iterator[Item]:
-        count = turns.loop.count if turns.loop.count is not None else turns.loop.limit or 0
+        count = turns.loop.count if turns.loop.count is not None else turns.loop.limit
+        if count is None:
+            message = f"nothing says how often {turns.loop.path} turns"
+            raise InputError(problem("E506", message, turns.loop.place, "give it `each:` or `max:`"))
         if count == 0:
             yield from self._no_turns(turns, step)
             return

@@ -68,7 +68,7 @@ class Flow:
         return site.node.outputs.get(ref.port) if site else None
 
     def owners(self, path: str) -> tuple[Ref, ...]:
-        """Values that name the owners of a node's rows: rows of the batch that was routed last, then of the one before."""
+        """What names the owners of a node's rows: in the batch that was routed last, then in the one before."""
         found: list[Ref] = []
         types: list[PortType | None] = list(self.sites[path].node.outputs.values())
         while True:

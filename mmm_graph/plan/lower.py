@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 from mmm_graph.plan.ops import Drop, Free, Move, Program, Recv, Run, Send, Task
 from mmm_graph.plan.schedule import Step
 
+AHEAD = 256
+"""Instructions made at a time: between two large models each would cost three times as much, with cold caches."""
 _tuple: Any = tuple.__new__  # a NamedTuple without its Python constructor
 
 
@@ -17,6 +20,12 @@ def project(sequence: Iterable[Step], rank: int) -> Program:
     So even when a Send waits for its Recv to be posted, the first message or task of the order that is not done can
     always go on: the programs cannot dead-lock.
     """
+    items = _instructions(sequence, rank)
+    while ahead := list(islice(items, AHEAD)):
+        yield from ahead
+
+
+def _instructions(sequence: Iterable[Step], rank: int) -> Program:
     for item in sequence:
         if type(item) is Task:
             if rank in item.ranks:

@@ -69,14 +69,6 @@ class Recv:
     late: bool = False
 
 
-@dataclass(frozen=True)
-class Copy:
-    """Make a piece from pieces: cut (one source) or concatenate along the split dim."""
-
-    sources: tuple[Value, ...]
-    target: Value
-
-
 class Free(NamedTuple):
     """Forget values: nobody on this rank reads them again."""
 
@@ -114,7 +106,7 @@ class Repeat:
     scratch: tuple[Value, ...] = ()
 
 
-Instruction = Run | Send | Recv | Copy | Free | Repeat
+Instruction = Run | Send | Recv | Free | Repeat
 Program = Iterator[Instruction]
 
 

@@ -64,8 +64,8 @@ def make_plan(
         nodes: ranks of ops, where the rule (beside what they read; beside their state) is not wanted.
 
     Raises:
-        InputError: E501, slices that do not cover a model's parts in order; E502, several ranks for one slice;
-            E503, a state that would have to travel.
+        InputError: E511, slices that do not cover a model's parts in order; E512, several ranks for one slice;
+            E513, a state that would have to travel.
     """
     models: dict[str, tuple[Slice, ...]] = {}
     for name, model in graph.models.items():
@@ -98,13 +98,13 @@ def _check_chain(
         shown = ", ".join(f"{s.a}:{s.b}" for s in chain)
         message = f"{model.name} has {num_parts} parts, its slices are {shown}"
         hint = f"give slices that follow each other from 0 to {num_parts}"
-        raise InputError(problem("E501", message, model.place, hint))
+        raise InputError(problem("E511", message, model.place, hint))
     for s in chain:
         if len(s.ranks) != 1:
             message = (
                 f"{model.name}[{s.a}:{s.b}] is on {len(s.ranks)} ranks, and no axis says how they share it"
             )
-            raise InputError(problem("E502", message, model.place, "put each slice on one rank"))
+            raise InputError(problem("E512", message, model.place, "put each slice on one rank"))
     return chain
 
 
@@ -136,7 +136,7 @@ class _Homes:
             node = self.flow.sites[group[0]].node
             names = ", ".join(group)
             message = f"{names} share a state but are placed on ranks {sorted(tied)}; a state does not travel"
-            raise InputError(problem("E503", message, node.place, "put them on one rank"))
+            raise InputError(problem("E513", message, node.place, "put them on one rank"))
         if tied:
             return tied.pop()
         deepest = max(group, key=lambda p: (len(self.flow.sites[p].scope), self.flow.sites[p].index))

@@ -80,7 +80,7 @@ class Built:
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def build_models(
+def build_models(  # noqa: PLR0913 - one place where all that decides about weights is written down
     models: Mapping[str, ModelNode],
     registry: Registry,
     *,
@@ -90,6 +90,7 @@ def build_models(
     overlay: Path | None = None,
     needed: frozenset[str] | None = None,
     fresh: frozenset[str] = frozenset(),
+    online: bool = False,
 ) -> dict[str, Built]:
     """Prepare the models that are needed. Each loads when it is first used: a branch that does not run costs nothing.
 
@@ -99,6 +100,7 @@ def build_models(
         overlay: folder whose `<model>.safetensors` come before `weights:`.
         needed: names; None = all.
         fresh: names to be initialised even if they have weights.
+        online: `hf:` weights that are not on this machine may be downloaded.
 
     Raises:
         RunError: E601, a model has neither weights nor `init:`; E602, E603, its weights cannot be found. All of them.
@@ -111,7 +113,7 @@ def build_models(
         kind = registry.get(node.kind)
         assert isinstance(kind, ModelType)
         try:
-            source = None if name in fresh else _find_source(node, kind, registry, base, overlay)
+            source = None if name in fresh else _find_source(node, kind, registry, (base, overlay), online)
         except MmmError as error:
             problems += error.problems
             continue
@@ -125,16 +127,21 @@ def build_models(
 
 
 def _find_source(
-    node: ModelNode, kind: ModelType, registry: Registry, base: Path, overlay: Path | None
+    node: ModelNode, kind: ModelType, registry: Registry, folders: tuple[Path, Path | None], online: bool
 ) -> Source | None:
+    base, overlay = folders
     file = overlay / f"{node.name}.safetensors" if overlay is not None else None
     if kind.weights and file is not None and file.is_file():
         return Source(file, "", f"file:{file}")
     if node.weights is None:
         return None
-    sources = registry.weight_sources
     return resolve_source(
-        node.weights, base=base, what=f"weights of {node.name}", place=node.place, sources=sources
+        node.weights,
+        base=base,
+        what=f"weights of {node.name}",
+        place=node.place,
+        sources=registry.weight_sources,
+        online=online,
     )
 
 

@@ -80,12 +80,12 @@ class Engine:
             isolate: a request that fails does not stop the others; its Result carries the error.
 
         Raises:
-            InputError: E301-E305, names or inputs are wrong.
+            InputError: E301-E309, names or inputs are wrong.
             RunError: E7xx, a node failed; E6xx, weights.
             Cancelled: `cancel` said so.
         """
         if len({r.id for r in requests}) != len(requests):
-            raise InputError(problem("E306", "two requests have the same id"))
+            raise InputError(problem("E311", "two requests have the same id"))
         emit = on_event or self.on_event
         call = Call(None if outputs is None else tuple(outputs), supply or {}, train, plan, emit is not None)
         failed: dict[str, MmmError] = {}

@@ -196,6 +196,9 @@ def _located(bound: Bound, args: Mapping[str, Any], at: At, error: Exception) ->
         return error
     given = ", ".join(f"{k}={describe(v)}" for k, v in args.items())
     turn = f" in turn {', '.join(map(str, at.step))}" if at.step else ""
-    cause = str(error) if isinstance(error, MmmError) else f"{type(error).__name__}: {error}"
-    message = f"{at.node} ({bound.label or 'internal'}) failed{turn}: {cause}"
-    return RunError(problem("E701", message, bound.place, f"it was given {given}" if given else ""))
+    where = f"{at.node} ({bound.label or 'internal'}) failed{turn}"
+    hint = f"it was given {given}" if given else ""
+    if isinstance(error, MmmError):  # a plugin's own problems, now with their node
+        own = [problem(p.code, f"{where}: {p.message}", bound.place, p.hint or hint) for p in error.problems]
+        return type(error)(own)
+    return RunError(problem("E701", f"{where}: {type(error).__name__}: {error}", bound.place, hint))

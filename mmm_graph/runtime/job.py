@@ -14,7 +14,7 @@ from mmm_graph.graph.graph import Call, Graph, Loop, Op, Ref
 from mmm_graph.plan.block import Blocks
 from mmm_graph.plan.expand import Stream
 from mmm_graph.plan.flow import Flow
-from mmm_graph.plan.ops import Value
+from mmm_graph.plan.ops import Instruction, Value
 from mmm_graph.plan.place import Plan
 from mmm_graph.plan.repeat import repeat_task
 from mmm_graph.runtime.bind import Binder
@@ -32,12 +32,14 @@ class Prepared:
 
     Attributes:
         binders: callables, by the models being trained and the given values that need a gradient.
+        programs: of requests that ran alone on one rank, by id, where they are short.
     """
 
     graph: Graph
     plan: Plan | None
     blocks: Blocks
     binders: dict[tuple[frozenset[str], frozenset[str]], Binder] = field(default_factory=dict)
+    programs: dict[str, list[Instruction]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,15 @@ class Job:
 
     def values(self) -> dict[Value, Any]:
         """What every rank has from the beginning."""
-        return {Value(self.request.id, n): self.given[n] for n in self.prepared.blocks.start}
+        names = self.prepared.blocks.start
+        return {Value(self.request.id, n): self.given.get(n, Absent(f"{n} is not linked")) for n in names}
 
 
 def wanted_refs(graph: Graph, outputs: Sequence[str] | None) -> dict[str, Ref]:
     """All outputs of the graph or the values named, and the owners of their rows.
 
     Raises:
-        InputError: E304, E305.
+        InputError: E308, E309.
     """
     refs = {name: find_value(graph, name) for name in (graph.outputs if outputs is None else outputs)}
     owners: dict[str, Ref] = {}

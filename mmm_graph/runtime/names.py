@@ -10,7 +10,7 @@ def find_value(graph: Graph, name: str) -> Ref:
     """The value of an output, an alias, a `node.port`, a `node` (its first port), or an input `$in.x`.
 
     Raises:
-        InputError: E304, there is no such value; E305, it is inside a loop, where it has a value every turn.
+        InputError: E308, there is no such value; E309, it is inside a loop, where it has a value every turn.
     """
     if name in graph.outputs:
         return graph.outputs[name].ref
@@ -39,7 +39,8 @@ def _refuse(graph: Graph, name: str) -> None:
     for loop in (n for n in graph.nodes if isinstance(n, Loop)):
         if any(name == n.path or name.startswith(n.path + ".") for n in walk(loop.body)):
             hint = f"give it a name under `out:` or `collect:` of {loop.path}"
-            raise InputError(problem("E305", f"{name} is inside the loop {loop.path}", loop.place, hint))
-    known = [*graph.outputs, *graph.aliases, *(f"{n.path}.{p}" for n in graph.nodes for p in n.outputs)]
+            raise InputError(problem("E309", f"{name} is inside the loop {loop.path}", loop.place, hint))
+    known = [*graph.outputs, *graph.aliases, *(a.rpartition(".")[0] for a in graph.aliases)]
+    known += [text for n in graph.nodes for text in (n.path, *(f"{n.path}.{p}" for p in n.outputs))]
     hint = did_you_mean(name, known)
-    raise InputError(problem("E304", f"there is no value {name!r}", hint=hint))
+    raise InputError(problem("E308", f"there is no value {name!r}", hint=hint))

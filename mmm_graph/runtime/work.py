@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from mmm_graph.errors import MmmError
 from mmm_graph.plan.lower import project
-from mmm_graph.plan.ops import At, Fn
+from mmm_graph.plan.ops import At, Fn, Instruction, Program, Value
 from mmm_graph.plan.schedule import order
 from mmm_graph.registry.registry import Registry
 from mmm_graph.runtime.bind import Binder, Bound, Context
@@ -23,6 +24,8 @@ from mmm_graph.runtime.values import Absent
 from mmm_graph.runtime.watch import Watch
 
 Make = Callable[[Fn], Bound]
+KEPT_INSTRUCTIONS = 1024
+"""A Program of up to so many instructions is kept for the next run; one takes about a kilobyte."""
 
 
 class Tools(NamedTuple):
@@ -83,21 +86,33 @@ class Work:
         emit, cancel, failed = self.watching
         watch = Watch(emit) if emit is not None else None
         start = {k: v for job in self.jobs for k, v in job.values().items()}
-        sequence = order([job.stream().tasks() for job in self.jobs], ranks, start=start)
         special: dict[str, Make] = {"output": self._output, "store": self._store}
         if watch is not None:
             special |= {"turn": watch.turn, "preview": watch.preview, "stream": watch.stream}
         calls = {request: _Calls(binder, special) for request, binder in binders.items()}
         executor = Executor(calls, transport, start, watch=watch, cancel=cancel, failed=failed)
         with torch.set_grad_enabled(bool(self.train)):
-            executor.execute(project(sequence, rank))
+            executor.execute(self._program(rank, ranks, start))
+
+    def _program(self, rank: int, ranks: int, start: Mapping[Value, Any]) -> Iterable[Instruction]:
+        """A rank's Program, lazily. It depends on the graph and the request's id only, so a short one is kept."""
+        program = project(order([job.stream().tasks() for job in self.jobs], ranks, start=start), rank)
+        if len(self.jobs) != 1 or ranks != 1:
+            return program
+        kept, request = self.jobs[0].prepared.programs, self.jobs[0].request.id
+        return kept[request] if request in kept else _recorded(program, kept, request)
 
     def _output(self, fn: Fn) -> Bound:
         """("output", name): a value that was asked for."""
         name, emit = str(fn[1]), self.watching.emit
 
+        shared = self.tools.cache.budget_bytes > 0 and not self.train
+
         def run(args: dict[str, Any], at: At) -> dict[str, Any]:
-            self.found[at.request][name] = args["x"]
+            value = args["x"]
+            if shared and isinstance(value, Tensor):
+                value = value.clone()  # the caller may change it, the cache may not
+            self.found[at.request][name] = value
             if emit is not None and not name.startswith(OWNERS) and not isinstance(args["x"], Absent):
                 emit(Event("output", at.request, name, data=args["x"]))
             return {}
@@ -116,6 +131,18 @@ class Work:
             return {}
 
         return Bound(run, raw=True)
+
+
+def _recorded(program: Program, kept: dict[str, list[Instruction]], request: str) -> Program:
+    """The same instructions; when all have passed and they are few they are kept, in place of the last ones."""
+    seen: list[Instruction] = []
+    for item in program:
+        if len(seen) <= KEPT_INSTRUCTIONS:
+            seen.append(item)
+        yield item
+    if len(seen) <= KEPT_INSTRUCTIONS:
+        kept.clear()
+        kept[request] = seen
 
 
 class _Calls(dict[Fn, Bound]):

@@ -102,7 +102,7 @@ def run_evaluation(
     for number, batch in enumerate(loader.once(source.batch)):
         if tools.cancel():
             raise Cancelled(
-                problem("E799", f"evaluation {name} was cancelled after {number} of {total} batches")
+                problem("E730", f"evaluation {name} was cancelled after {number} of {total} batches")
             )
         request = _request(name, batch, options)
         result = engine.run(graph, [request], cancel=tools.cancel)[request.id]

@@ -29,7 +29,7 @@ class HfTokenizer:
         if path is None:
             raise InputError(
                 problem(
-                    "E601", "tokenizer.hf needs a file", hint='weights: "file:..." naming a tokenizer.json'
+                    "E607", "tokenizer.hf needs a file", hint='weights: "file:..." naming a tokenizer.json'
                 )
             )
         self.tokenizer, extra = read_tokenizer(Path(path))
@@ -47,11 +47,11 @@ class HfTokenizer:
         )
         self.truncate = config.truncate
         if self.is_fixed and self.max_length is None:
-            raise InputError(problem("E602", "pad: max_length needs max_length; the tokenizer file has none"))
+            raise InputError(problem("E608", "pad: max_length needs max_length; the tokenizer file has none"))
         if self.truncate:
             if self.max_length is None:
                 raise InputError(
-                    problem("E602", "truncate: true needs max_length; the tokenizer file has none")
+                    problem("E608", "truncate: true needs max_length; the tokenizer file has none")
                 )
             self.tokenizer.enable_truncation(self.max_length)
 
@@ -108,7 +108,7 @@ class HfTokenizer:
             return None
         found = self.tokenizer.token_to_id(token)
         if found is None:
-            raise InputError(problem("E602", f"the tokenizer has no token {token!r} to pad with"))
+            raise InputError(problem("E608", f"the tokenizer has no token {token!r} to pad with"))
         return int(found)
 
 
@@ -121,12 +121,12 @@ def read_tokenizer(path: Path) -> tuple[Tokenizer, dict[str, Any]]:
     file = path / "tokenizer.json" if path.is_dir() else path
     if not file.is_file():
         raise InputError(
-            problem("E601", f"there is no tokenizer at {file}", hint="a tokenizer.json, or its folder")
+            problem("E607", f"there is no tokenizer at {file}", hint="a tokenizer.json, or its folder")
         )
     try:
         tokenizer = Tokenizer.from_str(file.read_text(encoding="utf-8"))
     except Exception as error:  # the library raises bare Exception
-        raise InputError(problem("E601", f"{file} is not a tokenizer file: {error}")) from error
+        raise InputError(problem("E607", f"{file} is not a tokenizer file: {error}")) from error
     beside = file.parent / "tokenizer_config.json"
     return tokenizer, json.loads(
         beside.read_text(encoding="utf-8")

@@ -1,5 +1,7 @@
 """Names of the weights: ours -> diffusers' UNet2DConditionModel. `{i}` stands for a number; a row names a prefix."""
 
+from __future__ import annotations
+
 RESNET = {
     "norm1": "norm1",
     "conv1": "conv1",

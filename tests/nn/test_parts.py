@@ -32,7 +32,7 @@ def test_a_missing_value_names_the_reader_and_what_there_is():
 
 def test_an_unread_condition_is_refused():
     refuse({"cond.label": None}, "cond.label", "this model")
-    with pytest.raises(RunError, match=r"E703.*cond.label was given, but this model does not read it"):
+    with pytest.raises(RunError, match=r"E710.*cond.label was given, but this model does not read it"):
         refuse({"cond.label": torch.zeros(1)}, "cond.label", "this model")
 
 

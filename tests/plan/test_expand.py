@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
+from mmm_graph.errors import InputError
+from mmm_graph.graph.graph import Loop
 from mmm_graph.plan.expand import Stream
 from mmm_graph.plan.place import make_plan
 from mmm_graph.plan.repeat import repeat_task
@@ -37,6 +43,12 @@ def test_calls_of_one_step_are_chained_where_there_are_ranks() -> None:
     graph = toy_graph(steps=2)
     plan = make_plan(graph, REGISTRY, {"unet": [([0], 0, 3), ([1], 3, 6)]})
     tasks = [t for t, _ in Stream(make_blocks(graph, plan), "r", repeat_task).tasks() if t is not None]
-    second = [t for t in tasks if t.fn == ("op", "denoise/step")][1]
-    first = [t for t in tasks if t.fn == ("op", "denoise/step")][0]
+    first, second = (t for t in tasks if t.fn == ("op", "denoise/step"))
     assert second.after == (first.id,)
+
+
+def test_a_loop_of_unknown_length_is_refused() -> None:
+    graph = toy_graph()
+    nodes = tuple(replace(n, count=None) if isinstance(n, Loop) else n for n in graph.nodes)
+    with pytest.raises(InputError, match=r"E506.*how often denoise turns"):
+        list(Stream(make_blocks(replace(graph, nodes=nodes)), "r", repeat_task).tasks())

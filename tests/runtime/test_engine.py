@@ -113,7 +113,7 @@ def test_a_supplied_output_is_handed_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "code"), [("imag", "E304"), ("denoise/pred", "E305"), ("denoise/step.x", "E305")]
+    ("name", "code"), [("imag", "E308"), ("denoise/pred", "E309"), ("denoise/step.x", "E309")]
 )
 def test_unknown_values(name: str, code: str) -> None:
     graph = toy_graph()
@@ -222,3 +222,29 @@ def test_a_node_that_gives_another_shape_than_it_declares() -> None:
     engine = toy_engine(graph, check_shapes=False)
     engine.models["vae"].object.lin = torch.nn.Linear(3, 7)
     assert engine.run(graph, [Request("a", {"prompt": ["hi"]})])["a"].values["image"].shape == (1, 5, 7)
+
+
+def test_what_a_caller_does_to_an_output_does_not_reach_the_cache() -> None:
+    graph = toy_graph()
+    engine = toy_engine(graph)
+    request = Request("a", {"prompt": ["hi"]})
+    first = engine.run(graph, [request])["a"].values["image"]
+    kept = first.clone()
+    first.zero_()
+    assert torch.equal(engine.run(graph, [request])["a"].values["image"], kept)
+
+
+def test_an_optional_input_of_a_subgraph_that_nobody_links() -> None:
+    graph = toy_graph("""
+mmm: 1
+inputs: {x: "Latents[b,l,3]"}
+graphs:
+  up:
+    in: {x: "Latents[b,l,3]", extra: "Latents[b,l,3]?"}
+    nodes: {up: {op: toy.double, in: {x: $in.x, extra: $in.extra}}}
+    out: {y: up}
+nodes: {n: {graph: up, in: {x: $in.x}}}
+outputs: {y: n.y}
+""")
+    found = toy_engine(graph).run(graph, [Request("a", {"x": torch.ones(1, 2, 3)})])["a"]
+    assert torch.equal(found.values["y"], torch.full((1, 2, 3), 2.0))

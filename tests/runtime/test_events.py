@@ -14,7 +14,8 @@ def test_values() -> None:
 
 
 def test_events_are_imported_without_torch() -> None:
-    code = "import sys, mmm_graph.runtime.events, mmm_graph.plan.repeat, mmm_graph.plan.place; assert 'torch' not in sys.modules"
+    modules = "mmm_graph.runtime.events, mmm_graph.plan.repeat, mmm_graph.plan.place"
+    code = f"import sys, {modules}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

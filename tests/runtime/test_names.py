@@ -19,6 +19,7 @@ GRAPH = replace(toy_graph(), aliases={"words.embeds": Ref("cond", "embeds")})
     [
         ("image", Ref("image", "image")),
         ("words.embeds", Ref("cond", "embeds")),
+        ("words", Ref("cond", "embeds")),
         ("start", Ref("start", "state")),
         ("start.t", Ref("start", "t")),
         ("denoise.x", Ref("denoise", "x")),
@@ -35,13 +36,13 @@ def test_known(name: str, ref: Ref) -> None:
 def test_unknown(name: str, hint: str) -> None:
     with pytest.raises(InputError) as caught:
         find_value(GRAPH, name)
-    assert caught.value.problems[0].code == "E304" and hint in caught.value.problems[0].hint
+    assert caught.value.problems[0].code == "E308" and hint in caught.value.problems[0].hint
 
 
 def test_inside_a_loop() -> None:
     with pytest.raises(InputError) as caught:
         find_value(GRAPH, "denoise/step.x0")
     assert (
-        caught.value.problems[0].code == "E305"
+        caught.value.problems[0].code == "E309"
         and "`out:` or `collect:` of denoise" in caught.value.problems[0].hint
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mmm_graph.errors import InputError
-from mmm_graph.spec import dump_tree, load_spec, load_tree
+from mmm_graph.spec import dump_tree, load_spec, load_tree, with_values
 
 GRAPHS = Path(__file__).parent / "graphs"
 SHIPPED = sorted([*GRAPHS.glob("*.yaml"), *(Path(__file__).parents[2] / "graphs").rglob("*.yaml")])
@@ -290,3 +290,16 @@ def test_mutated_texts_load_or_are_refused_with_a_place(path):
             load_spec(made, base=path.parent)
         except InputError as error:
             assert all(p.place is not None for p in error.problems)
+
+
+def test_values_may_be_given_later_without_reading_again(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text('mmm: 1\nparams: {n: {type: int, default: 1, max: 9}}\ninputs: {t: "Text[b]"}\n')
+    spec = load_spec(path, sets={"t": "x"})
+    path.unlink()
+    later = with_values(spec, {"n": 5})
+    assert (later.values, later.given, later.origins) == ({"n": 5}, {"t": "x"}, {"n": "python", "t": "--set"})
+    assert (later, spec.values) == (spec, {"n": 1})
+    with pytest.raises(InputError) as found:
+        with_values(spec, {"n": 10, "m": 1})
+    assert [p.code for p in found.value.problems] == ["E302", "E305"]

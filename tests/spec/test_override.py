@@ -128,3 +128,25 @@ def test_wrong_params_files(tmp_path, content, message):
 def test_a_param_may_be_called_like_a_section():
     text = "mmm: 1\nparams: {models.x: {type: int, default: 1}}\n"
     assert load_spec(text, sets={"models.x": "2"}).values == {"models.x": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a cat", "a cat"),
+        ("", ""),
+        ("3", "3"),
+        ("[a cat", "[a cat"),
+        ("[a, 3, no, 1.50]", ["a", "3", "no", "1.50"]),
+        ('["[x]", "a, b"]', ["[x]", "a, b"]),
+    ],
+)
+def test_a_text_input_is_text_or_a_list_of_texts(text: str, expected: object) -> None:
+    spec = load_spec('mmm: 1\ninputs: {prompt: "Text[b]"}\n', sets={"prompt": text})
+    assert spec.given == {"prompt": expected}
+
+
+@pytest.mark.parametrize("text", ["[]", "[a, [b]]", "[a]]", "[{a: b}]"])
+def test_a_list_that_is_not_of_texts(text: str) -> None:
+    with pytest.raises(InputError, match="list of texts"):
+        load_spec('mmm: 1\ninputs: {prompt: "Text[b]"}\n', sets={"prompt": text})

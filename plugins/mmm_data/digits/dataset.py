@@ -95,7 +95,7 @@ def load_split(config: DigitSplit, split: Split) -> Scans:
         from sklearn.datasets import load_digits
     except ImportError as error:
         raise RunError(
-            problem("E701", f"data.digits needs scikit-learn: {error}", hint="pip install 'mmm_graph[train]'")
+            problem("E711", f"data.digits needs scikit-learn: {error}", hint="pip install 'mmm_graph[train]'")
         ) from error
     raw = load_digits()
     labels = torch.from_numpy(raw.target).long()

@@ -69,7 +69,7 @@ def fit_classifier(config: DigitAccuracyConfig) -> tuple[Any, float]:
     except ImportError as error:
         raise RunError(
             problem(
-                "E701",
+                "E711",
                 f"metric.digit_accuracy needs scikit-learn: {error}",
                 hint="pip install 'mmm_graph[train]'",
             )

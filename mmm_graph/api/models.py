@@ -1,0 +1,84 @@
+"""The models that a session has built so far, and the engine that runs them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from mmm_graph.errors import InputError, problem
+from mmm_graph.graph.graph import ModelNode
+from mmm_graph.registry import Registry
+from mmm_graph.runtime.build import Built, build_models
+from mmm_graph.runtime.engine import Engine
+
+
+class Models:
+    """Built models by name; one is kept for as long as its config stays the same.
+
+    Attributes:
+        built: what there is.
+        expected: hashes that weights must have; others are refused.
+    """
+
+    def __init__(self, registry: Registry, base: Path, device: torch.device, weights: Path | None) -> None:
+        """`base` and `weights` are those of Session."""
+        self.built: dict[str, Built] = {}
+        self.expected: Mapping[str, str] = {}
+        self._registry, self._base, self._device, self._weights = registry, base, device, weights
+        self._engine = Engine(registry, self.built, device=device)
+        self._lock, self._running = threading.RLock(), False
+
+    def get(self, nodes: Mapping[str, ModelNode], name: str) -> Built:
+        """One model."""
+        with self._lock:
+            self._build(self.built, nodes, frozenset((name,)))
+            return self.built[name]
+
+    @contextmanager
+    def engine(self, nodes: Mapping[str, ModelNode], needed: frozenset[str]) -> Iterator[Engine]:
+        """The engine with these models, for one thread at a time.
+
+        Where an observer runs the graph within a run, it gets an engine of its own: the other is at work.
+
+        Raises:
+            RunError: E6xx, weights that are not there. InputError: E609, weights that are not as expected.
+        """
+        with self._lock:
+            if self._running:
+                beside = dict(self.built)
+                self._build(beside, nodes, needed)
+                yield Engine(self._registry, beside, device=self._device, cache_bytes=0)
+                return
+            self._build(self.built, nodes, needed)
+            self._running = True
+            try:
+                yield self._engine
+            finally:
+                self._running = False
+
+    def _build(self, built: dict[str, Built], nodes: Mapping[str, ModelNode], needed: frozenset[str]) -> None:
+        for name in [k for k, old in built.items() if k in nodes and old.node != nodes[k]]:
+            del built[name]
+        todo = needed - built.keys()
+        if todo:
+            found = build_models(
+                nodes,
+                self._registry,
+                base=self._base,
+                device=self._device,
+                overlay=self._weights,
+                needed=todo,
+            )
+            self._check_hashes(found)
+            built.update(found)
+
+    def _check_hashes(self, built: Mapping[str, Built]) -> None:
+        for name in sorted(built.keys() & self.expected.keys()):
+            if built[name].fingerprint != self.expected[name]:
+                message = f"{name}: the weights are not those that made the picture"
+                hint = "put the old file back, or give the folder that held it as --weights"
+                raise InputError(problem("E609", message, built[name].node.place, hint))

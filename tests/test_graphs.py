@@ -1,0 +1,67 @@
+"""Every shipped graph compiles and plans; the nouns of the digits graphs are those of tests/golden."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+import pytest
+
+from mmm_graph.graph.sections import compile_all
+from mmm_graph.plan.describe import program
+from mmm_graph.plan.place import make_plan
+from mmm_graph.registry import Registry, load_registry
+from mmm_graph.spec import load_spec
+from tests.golden.nouns import FILES, HERE, UPDATE, golden_texts
+
+ROOT = Path(__file__).resolve().parent.parent
+GRAPHS = sorted(
+    p for folder in ("graphs", "docs/examples", "tests/graphs") for p in (ROOT / folder).rglob("*.yaml")
+)
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return load_registry(strict=True)
+
+
+@pytest.fixture(scope="module")
+def texts(registry: Registry) -> dict[str, str]:
+    return golden_texts(registry)
+
+
+def test_the_digits_graphs_are_there():
+    assert {ROOT / file for file in FILES} <= set(GRAPHS)
+
+
+@pytest.mark.parametrize("path", GRAPHS, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_every_section_compiles_and_plans(path: Path, registry: Registry):
+    for graph in compile_all(load_spec(path), registry).values():
+        assert graph.warnings == ()
+        assert any(True for _ in program(graph, registry, make_plan(graph, registry)))
+
+
+def test_every_noun_has_a_golden_file(texts: dict[str, str]):
+    kept = {p.name for p in HERE.iterdir() if p.suffix in (".json", ".txt")}
+    assert sorted(texts) == sorted(kept), f"run: {UPDATE}"
+
+
+@pytest.mark.parametrize("stem", [Path(file).stem for file in FILES])
+def test_nouns_are_the_golden_ones(stem: str, texts: dict[str, str]):
+    changed = []
+    for name, text in texts.items():
+        golden = HERE / name
+        old = golden.read_text(encoding="utf-8") if golden.exists() else ""
+        if name.startswith(f"{stem}.") and old != text:
+            changed += difflib.unified_diff(
+                old.splitlines(), text.splitlines(), name, "now", lineterm="", n=2
+            )
+    shown = "\n".join(
+        [*changed[:60], f"... {len(changed) - 60} more lines"] if len(changed) > 60 else changed
+    )
+    assert not changed, f"if this is meant, run: {UPDATE}\n{shown}"
+
+
+def test_golden_files_name_no_place():
+    here = [p.name for p in HERE.iterdir() if p.is_file() and str(ROOT) in p.read_text(encoding="utf-8")]
+    assert here == []
