@@ -88,7 +88,12 @@ def hand_written(models: dict[str, Any], session: Any, prompts: list[str]) -> Ca
             query, t = sampler.query(state, times, 0)
             both, masks = torch.cat([cond, none]), torch.cat([mask, empty])
             for i in range(sampler.evaluations(times)):
-                asked = {"x": torch.cat([query, query]), "t": torch.cat([t, t]), "cond.embeds": both, "cond.mask": masks}
+                asked = {
+                    "x": torch.cat([query, query]),
+                    "t": torch.cat([t, t]),
+                    "cond.embeds": both,
+                    "cond.mask": masks,
+                }
                 pred = guide.combine(list(run_parts(unet, unet, asked)["pred"].chunk(2)), i=i)
                 made = STEP(state, pred, times, i, sampler, Noise(seeds, path, elements, (i,)))
                 state, query, t = made["state"], made["x"], made["t"]
@@ -130,8 +135,18 @@ def report(pairs: list[tuple[float, float]], nodes: int, args: argparse.Namespac
     spread = [ratios[len(ratios) // 4], ratios[(3 * len(ratios)) // 4]]
     per_node = statistics.median(a - b for a, b in pairs) / nodes * 1e6
     if args.json:
-        row = {"name": f"ldm batch {args.batch}", "ours_s": engine, "peer_s": loop, "ratio": ratio, "spread": spread}
-        print(json.dumps({"rows": [{**row, "nodes": nodes, "us_per_node": per_node}], "machine": platform.platform()}))
+        row = {
+            "name": f"ldm batch {args.batch}",
+            "ours_s": engine,
+            "peer_s": loop,
+            "ratio": ratio,
+            "spread": spread,
+        }
+        print(
+            json.dumps(
+                {"rows": [{**row, "nodes": nodes, "us_per_node": per_node}], "machine": platform.platform()}
+            )
+        )
         return
     print(f"digits LDM, batch {args.batch}, {args.steps} steps, {nodes} nodes, 1 thread, {len(pairs)} rounds")
     print(f"engine {engine * 1e3:8.2f} ms   loop {loop * 1e3:8.2f} ms")

@@ -12,7 +12,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Graph", "Session", "__version__", "load"]
 
-_HOME = {"Graph": "mmm_graph.api.builder", "Session": "mmm_graph.api.session", "load": "mmm_graph.api.session"}
+_HOME = {
+    "Graph": "mmm_graph.api.builder",
+    "Session": "mmm_graph.api.session",
+    "load": "mmm_graph.api.session",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 COMPILE = "tests/graph/test_compile.py"
+TRAIN = "tests/train/test_trainer.py"
 VIEW = "tests/view/test_layout.py"
 
 COVERED_BY = {
@@ -17,6 +18,13 @@ COVERED_BY = {
     "mmm_graph/graph/section.py": COMPILE,
     "mmm_graph/graph/sections.py": COMPILE,
     "mmm_graph/graph/wire.py": COMPILE,
+    "mmm_graph/api/needs.py": "tests/api/test_session.py",
+    "mmm_graph/train/configs.py": "tests/train/test_stage.py",
+    "mmm_graph/train/events.py": TRAIN,
+    "mmm_graph/train/options.py": TRAIN,
+    "mmm_graph/train/session.py": TRAIN,
+    "mmm_graph/train/snapshot.py": TRAIN,
+    "mmm_graph/train/step.py": TRAIN,
     "mmm_graph/view/metrics.py": VIEW,
     "mmm_graph/view/picture.py": VIEW,
     "mmm_graph/view/routes.py": VIEW,

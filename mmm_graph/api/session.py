@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import SecretStr
@@ -17,22 +17,27 @@ from pydantic import SecretStr
 from mmm_graph.api.builder import Graph as GraphBuilder
 from mmm_graph.api.inputs import make_request
 from mmm_graph.api.models import Models
+from mmm_graph.api.needs import models_for, of_same_models
 from mmm_graph.api.origin import Origin, make_origin
 from mmm_graph.api.weights import check_weights
+from mmm_graph.checkpoint.save import save_module
 from mmm_graph.errors import InputError, MmmError, Problem, did_you_mean, problem
 from mmm_graph.graph.compile import compile_graph
 from mmm_graph.graph.graph import Graph, ModelNode
 from mmm_graph.graph.sections import compile_all
-from mmm_graph.plan.flow import Flow
 from mmm_graph.plan.place import Plan, make_plan
-from mmm_graph.plan.select import select
 from mmm_graph.registry import Notifier, Registry, load_registry
 from mmm_graph.runtime.events import Event, Request, Result
-from mmm_graph.runtime.job import wanted_refs
-from mmm_graph.runtime.names import find_value
 from mmm_graph.spec import dump_spec, load_spec, with_values
+from mmm_graph.train.options import TrainOptions
+from mmm_graph.train.outputs import write_graph
+from mmm_graph.train.record import StageRecord
+from mmm_graph.train.trainer import train as run_training
+from mmm_graph.view.svg import to_svg
+from mmm_graph.view.text import to_text
 
 Observer = Callable[[Event], None]
+Branches = Literal["batched", "turn"]
 KEPT = 32
 """How many compiled graphs are kept, one for each set of params."""
 
@@ -53,9 +58,10 @@ class Session:
         params_file: Path | None = None,
         registry: Registry | None = None,
         device: str = "cpu",
-        weights: Path | None = None,
+        weights: str | Path | None = None,
         base: Path | None = None,
         name: str | None = None,
+        branches: Branches = "batched",
         cancel: Callable[[], bool] | None = None,
         warn: Callable[[Problem], None] | None = None,
     ) -> None:
@@ -69,6 +75,8 @@ class Session:
             weights: folder whose <model>.safetensors come before the file's own weights.
             base: folder of `file:` weights; default: that of the file.
             name: what the file is called in the origin of outputs.
+            branches: "batched" runs guidance branches as one call where that is provably the same; "turn" one after
+                the other, in less memory.
             cancel: asked before every node; True stops a run.
             warn: told of plugins that fail while they observe.
 
@@ -78,11 +86,13 @@ class Session:
         text = source.text() if isinstance(source, GraphBuilder) else source
         self.spec = load_spec(text, sets=sets, params=params, params_file=params_file, base=base)
         self.name = name or self.spec.file
+        weights = None if weights is None else Path(weights)
         if weights is not None:
             check_weights(weights, self.spec.models)
         self.registry = registry or load_registry()
         self.device = torch.device(device)
         self._models = Models(self.registry, self.base, self.device, weights)
+        self.branches: Branches = branches
         self._cancel = cancel or (lambda: False)
         self._repeated: Origin | None = None
         self._notifier = Notifier(self.registry, warn or (lambda found: None))
@@ -112,7 +122,43 @@ class Session:
 
     def plan(self) -> Plan:
         """Who does what: on one device everything is on rank 0."""
-        return make_plan(self.graph, self.registry)
+        return make_plan(self.graph, self.registry, branches=self.branches)
+
+    def show(self, section: str = "main", width: int = 100) -> str:
+        """The compiled section as text; `mmm_graph.view` draws it as SVG and HTML, notebooks show the SVG."""
+        return to_text(compile_graph(self.spec, self.registry, section), width)
+
+    def _repr_svg_(self) -> str:
+        return to_svg(self.graph)
+
+    def train(self, *stages: str, out: str | Path, **options: Any) -> dict[str, StageRecord]:
+        """Train stages (default: all) into a folder; the session runs the new weights from then on.
+
+        Args:
+            out: gets MODEL.safetensors, graph.yaml, metrics.csv, train.json, checkpoints.
+            options: those of mmm_graph.train.options.TrainOptions: seed, resume, dtype ...
+
+        Raises:
+            InputError: the file cannot be trained, and why. RunError, Cancelled: see mmm_graph.train.
+        """
+        chosen = TrainOptions(device=str(self.device), **options)
+        folder = Path(out)
+        records = run_training(
+            self.spec, self.registry, folder, stages=stages or None, options=chosen, cancel=self._cancel
+        )
+        self._models = Models(self.registry, self.base, self.device, folder)
+        return records
+
+    def save(self, folder: str | Path) -> Path:
+        """Write every model's weights and a graph.yaml that uses them; returns the path of that file."""
+        target = Path(folder)
+        nodes = self.graph.models
+        for name, node in nodes.items():
+            if self.registry.models[node.kind].weights:
+                save_module(self._models.get(nodes, name).object, target / f"{name}.safetensors")
+        saved = [name for name, node in nodes.items() if self.registry.models[node.kind].weights]
+        write_graph(self.spec, target, saved)
+        return target / "graph.yaml"
 
     def run(
         self,
@@ -179,7 +225,7 @@ class Session:
                 found[name] = Result({})
             except MmmError as error:
                 found[name] = Result({}, {}, {}, error)
-        for group in _of_same_models(made):
+        for group in of_same_models(made):
             found |= self._run(group, outputs, None, on_event, isolate=True)
         return found
 
@@ -276,13 +322,14 @@ class Session:
         for request in requests:
             graph = request.graph or self.graph
             models.update(graph.models)
-            needed |= _models_for(graph, outputs, supply or {}, watched=observer is not None)
+            needed |= models_for(graph, outputs, supply or {}, watched=observer is not None)
         with self._models.engine(models, frozenset(needed)) as engine:
             return engine.run(
                 self.graph,
                 requests,
                 outputs=outputs,
                 supply=supply,
+                plan=None if self.branches == "batched" else self.plan(),
                 on_event=observer,
                 cancel=cancel or self._cancel,
                 isolate=isolate,
@@ -317,27 +364,5 @@ def load(source: str | Path | Mapping[str, Any] | GraphBuilder, **options: Any) 
     return session
 
 
-def _of_same_models(requests: Sequence[Request]) -> list[list[Request]]:
-    """Requests in groups; params that change a model, such as a guidance scale, keep requests apart."""
-    groups: list[tuple[Mapping[str, ModelNode], list[Request]]] = []
-    for request in requests:
-        assert request.graph is not None
-        models = request.graph.models
-        group = next((found for known, found in groups if known == models), None)
-        if group is None:
-            group = []
-            groups.append((models, group))
-        group.append(request)
-    return [group for _, group in groups]
-
-
 def _revealed(value: Any) -> Any:
     return value.get_secret_value() if isinstance(value, SecretStr) else value
-
-
-def _models_for(
-    graph: Graph, outputs: Sequence[str] | None, supply: Mapping[str, Any], *, watched: bool
-) -> frozenset[str]:
-    """Names of the models that these outputs may call."""
-    wanted = list(wanted_refs(graph, outputs).values())
-    return select(Flow(graph), wanted, [str(find_value(graph, k)) for k in supply], watched=watched).models

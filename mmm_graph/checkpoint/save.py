@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def save_tensors(
             continue
         seen.add(key)
         kept[name] = value.detach().to("cpu").contiguous()
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         save_file(kept, temporary, metadata=dict(metadata or {}))
         temporary.replace(path)

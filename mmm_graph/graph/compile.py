@@ -71,7 +71,9 @@ def _graph_inputs(ctx: Context) -> dict[str, Input]:
 
 
 def _outputs(ctx: Context, scope: Scope, part: Section) -> dict[str, Output]:
-    at = Scope("", lambda name, *keys: ctx.spec.place(*part.outputs_at, name, *keys), scope.words, names=scope.names)
+    at = Scope(
+        "", lambda name, *keys: ctx.spec.place(*part.outputs_at, name, *keys), scope.words, names=scope.names
+    )
     found: dict[str, Output] = {}
     for name, (link, declared, save) in part.outputs.items():
         bound = resolve_link(ctx, at, link, name, "from")
@@ -86,7 +88,10 @@ def _outputs(ctx: Context, scope: Scope, part: Section) -> dict[str, Output]:
             wanted = _declared(ctx, name, declared, at.place(name, "type"))
             if wanted is None:
                 continue
-            if connect(ctx, name, wanted, bound, at.place(name, "type") or at.place(name)) and wanted.kind != "Any":
+            if (
+                connect(ctx, name, wanted, bound, at.place(name, "type") or at.place(name))
+                and wanted.kind != "Any"
+            ):
                 type_ = wanted
         if save is not None:
             _check_saver(ctx, at, name, type_, save)
@@ -96,7 +101,13 @@ def _outputs(ctx: Context, scope: Scope, part: Section) -> dict[str, Output]:
 
 def _declared(ctx: Context, name: str, text: str, place: Place | None) -> PortType | None:
     """The type of an output: symbols of inputs mean the same there, all others are its own."""
-    shared = {n for type_ in ctx.types.values() for d in type_.dims or () for n in (*d.over, *d.under) if n[0] == ":"}
+    shared = {
+        n
+        for type_ in ctx.types.values()
+        for d in type_.dims or ()
+        for n in (*d.over, *d.under)
+        if n[0] == ":"
+    }
     local = ctx.written_type(text, f"outputs/{name}", place)
     if local is None:
         return None
@@ -105,7 +116,9 @@ def _declared(ctx: Context, name: str, text: str, place: Place | None) -> PortTy
         found = (f":{n.rpartition(':')[2]}" for n in names)
         return tuple(o if o in shared else n for o, n in zip(found, names, strict=True))
 
-    dims = None if local.dims is None else tuple(Dim(d.coef, outer(d.over), outer(d.under)) for d in local.dims)
+    dims = (
+        None if local.dims is None else tuple(Dim(d.coef, outer(d.over), outer(d.under)) for d in local.dims)
+    )
     return replace(local, dims=dims)
 
 
@@ -136,7 +149,9 @@ def _finish(
 ) -> Graph:
     done = tuple(_resolved(ctx, n) for n in nodes)
     typed = {k: replace(v, type=ctx.unifier.type(v.type)) for k, v in inputs.items()}
-    owned = {k: replace(v, type=ctx.unifier.type(v.type), owners=_owners(ctx, v.type)) for k, v in outputs.items()}
+    owned = {
+        k: replace(v, type=ctx.unifier.type(v.type), owners=_owners(ctx, v.type)) for k, v in outputs.items()
+    }
     models = {k: v for k, v in ctx.models.items() if v is not None}
     names = (ctx.spec.name or "graph", part.name, part.source)
     warnings = tuple(_warnings(ctx, done, owned, typed)) if part.name == "main" else ()
@@ -164,14 +179,18 @@ def _owners(ctx: Context, type_: PortType) -> Ref | None:
     if not type_.dims:
         return None
     first = type_.dims[0]
-    return next((ref for name, ref in ctx.owners.items() if ctx.unifier.equal(first, Dim(over=(name,)))), None)
+    return next(
+        (ref for name, ref in ctx.owners.items() if ctx.unifier.equal(first, Dim(over=(name,)))), None
+    )
 
 
 def _warnings(
     ctx: Context, nodes: tuple[Node, ...], outputs: Mapping[str, Output], inputs: Mapping[str, Input]
 ) -> list[Problem]:
     """For nodes and inputs that nothing reads, and for plans, which cannot be run yet."""
-    used = {r.source.partition("/")[0] for r in ctx.read} | {o.ref.source.partition("/")[0] for o in outputs.values()}
+    used = {r.source.partition("/")[0] for r in ctx.read} | {
+        o.ref.source.partition("/")[0] for o in outputs.values()
+    }
     idle = dict.fromkeys(n.path.partition("/")[0] for n in nodes if n.path.partition("/")[0] not in used)
     found = [warning("W210", f"no output needs node {n!r}", ctx.spec.place("nodes", n)) for n in idle]
     unread = [k for k in inputs if Ref("$in", k) not in ctx.read]

@@ -31,7 +31,9 @@ class Context:
     problems: list[Problem] = field(default_factory=list)
     models: dict[str, ModelNode | None] = field(default_factory=dict)  # None: poisoned
     facts: dict[Ref, dict[str, Any]] = field(default_factory=dict)
-    owners: dict[str, Ref] = field(default_factory=dict)  # batch symbol -> the value that names its rows' owners
+    owners: dict[str, Ref] = field(
+        default_factory=dict
+    )  # batch symbol -> the value that names its rows' owners
     aliases: dict[str, Ref] = field(default_factory=dict)
     types: dict[Ref, PortType] = field(default_factory=dict)
     tags: dict[Ref, str] = field(default_factory=dict)
@@ -87,7 +89,8 @@ class Context:
             self.report("E210", f"{where}: there is no such setting", place, hint)
         else:
             found = "" if error["type"] == "missing" else f", found {error['input']!r:.80}"
-            self.report("E210", f"{where}: {error['msg'].lower()}{found}", place)
+            message = error["msg"].removeprefix("Value error, ")
+            self.report("E210", f"{where}: {message[:1].lower()}{message[1:]}{found}", place)
 
     def written_type(self, text: str, scope: str, place: Place | None) -> PortType | None:
         """A port type that the file says, its symbols local to `scope`; None when it means nothing (reported)."""
@@ -120,7 +123,7 @@ class Context:
 
 
 class Known(Mapping[str, Dim]):
-    """What `$name` means in the ports of the node `path`: a field of its config, else a field or property of the model's.
+    """What `$name` means in the ports of a node: a field of its config, else a field or property of the model's.
 
     A field that is None is to be told by the links; a property that is None is a length that this node alone knows.
     """

@@ -77,7 +77,9 @@ def _subgraph(ctx: Context, scope: Scope, name: str, spec: NodeSpec) -> tuple[En
     for role in spec.use:
         if role not in body.models:
             hint = did_you_mean(role, body.models)
-            ctx.report("E209", f"{name}: {spec.graph!r} has no model {role!r} to set", scope.place(name, "use"), hint)
+            ctx.report(
+                "E209", f"{name}: {spec.graph!r} has no model {role!r} to set", scope.place(name, "use"), hint
+            )
             return None
     path, at = scope.child(name), ("graphs", spec.graph)
     types = {k: ctx.written_type(v, path, ctx.spec.place(*at, "in", k)) for k, v in body.in_.items()}
@@ -185,7 +187,7 @@ def _order(ctx: Context, scope: Scope, specs: Mapping[str, NodeSpec]) -> list[st
         graph.add_edges_from((other, name) for other in _mentions(spec) if other in specs)
     position = {name: i for i, name in enumerate(specs)}
     bad: set[str] = set()
-    for group in sorted((sorted(g) for g in nx.strongly_connected_components(graph))):
+    for group in sorted(sorted(g) for g in nx.strongly_connected_components(graph)):
         if len(group) > 1 or graph.has_edge(group[0], group[0]):
             cycle = [a for a, _ in nx.find_cycle(graph.subgraph(group))]
             text = " -> ".join([*cycle, cycle[0]])
@@ -222,5 +224,3 @@ def _texts(link: Any) -> Iterator[str]:
     elif isinstance(link, list | tuple):
         for value in link:
             yield from _texts(value)
-
-

@@ -171,4 +171,6 @@ def links(node: Node) -> Iterator[Ref]:
         own = {inner.path for inner in walk(node.body)}
         yield from node.carry.values()
         for inner in node.body:
-            yield from (r for r in links(inner) if r.source not in own and r.source not in ("$carry", "$each"))
+            yield from (
+                r for r in links(inner) if r.source not in own and r.source not in ("$carry", "$each")
+            )

@@ -19,26 +19,16 @@ from mmm_graph.spec.ports import Dim, PortType
 Compile = Callable[[Context, Scope, Mapping[str, NodeSpec]], list[Node]]
 
 
-def compile_loop(ctx: Context, scope: Scope, name: str, spec: NodeSpec, compile_nodes: Compile) -> Loop | None:
+def compile_loop(
+    ctx: Context, scope: Scope, name: str, spec: NodeSpec, compile_nodes: Compile
+) -> Loop | None:
     """Compile a loop with its body; None when something in it was refused."""
     assert spec.loop is not None
     before = len(ctx.problems)
     loop, path = spec.loop, scope.child(name)
     count, limit = _turns(ctx, scope, name, loop)
     carry = _wires(ctx, scope, (name, "loop", "carry"), loop.carry)
-    each: dict[str, Bound] = {k: Wire(Ref("$each", k), PortType("Scalar", ())) for k in loop.each}
-    carried: dict[str, Bound] = {k: Wire(Ref("$carry", k), w.type) for k, w in carry.items()}
-    for key, wire in carry.items():
-        ctx.facts[Ref("$carry", key)] = ctx.facts.get(wire.ref, {})
-        if wire.ref in ctx.tags:
-            ctx.tags[Ref("$carry", key)] = ctx.tags[wire.ref]
-    inner = Scope(
-        path,
-        lambda *keys: scope.place(name, "loop", "nodes", *keys),
-        {"carry": carried, "each": each},
-        scope.models,
-        scope,
-    )
+    inner = _body_scope(ctx, scope, name, loop, carry)
     body = compile_nodes(ctx, inner, loop.nodes)
     at_end = Scope(path, lambda *keys: scope.place(*keys), inner.words, scope.models, scope, inner.names)
     following = _next(ctx, at_end, name, loop, carry)
@@ -48,17 +38,49 @@ def compile_loop(ctx: Context, scope: Scope, name: str, spec: NodeSpec, compile_
     if isinstance(until, Wire):
         connect(ctx, f"{name}.until", PortType("Bool"), until, scope.place(name, "loop", "until"))
     preview = _preview(ctx, at_end, name, loop)
-    types = {k: w.type for k, w in out.items()} | collected | {k: w.type for k, w in carry.items() if k not in out}
+    types = (
+        {k: w.type for k, w in out.items()}
+        | collected
+        | {k: w.type for k, w in carry.items() if k not in out}
+    )
     if not types:
-        ctx.report("E211", f"{name}: the loop has no output", scope.place(name, "loop"), "add `out:` or `carry:`")
+        ctx.report(
+            "E211", f"{name}: the loop has no output", scope.place(name, "loop"), "add `out:` or `carry:`"
+        )
     if len(ctx.problems) > before or any(e.outputs is None for e in inner.names.values()):
         return None
     return Loop(
-        path, {}, types, None, {}, scope.place(name), count, limit, tuple(loop.each),
+        path,
+        {},
+        types,
+        None,
+        {},
+        scope.place(name),
+        count,
+        limit,
+        tuple(loop.each),
         until.ref if isinstance(until, Wire) else None,
-        {k: w.ref for k, w in carry.items()}, {k: w.ref for k, w in following.items()}, tuple(body),
-        {k: w.ref for k, w in out.items()}, collect, tuple(loop.stream), preview,
+        {k: w.ref for k, w in carry.items()},
+        {k: w.ref for k, w in following.items()},
+        tuple(body),
+        {k: w.ref for k, w in out.items()},
+        collect,
+        tuple(loop.stream),
+        preview,
     )
+
+
+def _body_scope(ctx: Context, scope: Scope, name: str, loop: LoopSpec, carry: Mapping[str, Wire]) -> Scope:
+    """What the body can name: its own nodes, `$carry`, `$each` and everything around it."""
+    each: dict[str, Bound] = {k: Wire(Ref("$each", k), PortType("Scalar", ())) for k in loop.each}
+    carried: dict[str, Bound] = {k: Wire(Ref("$carry", k), w.type) for k, w in carry.items()}
+    for key, wire in carry.items():
+        ctx.facts[Ref("$carry", key)] = ctx.facts.get(wire.ref, {})
+        if wire.ref in ctx.tags:
+            ctx.tags[Ref("$carry", key)] = ctx.tags[wire.ref]
+    words = {"carry": carried, "each": each}
+    place = lambda *keys: scope.place(name, "loop", "nodes", *keys)  # noqa: E731
+    return Scope(scope.child(name), place, words, scope.models, scope)
 
 
 def _turns(ctx: Context, scope: Scope, name: str, loop: LoopSpec) -> tuple[int | None, int | None]:
@@ -89,7 +111,9 @@ def _turns(ctx: Context, scope: Scope, name: str, loop: LoopSpec) -> tuple[int |
     return (limit, None) if loop.until is None and count is None else (count, limit)
 
 
-def _next(ctx: Context, scope: Scope, name: str, loop: LoopSpec, carry: Mapping[str, Wire]) -> dict[str, Wire]:
+def _next(
+    ctx: Context, scope: Scope, name: str, loop: LoopSpec, carry: Mapping[str, Wire]
+) -> dict[str, Wire]:
     following = _wires(ctx, scope, (name, "loop", "next"), loop.next)
     for key, wire in following.items():
         if key in carry:
@@ -114,7 +138,9 @@ def _collect(
             ctx.report("E211", message, scope.place(name, "loop", "collect", key))
             continue
         one = dims[item.axis]
-        many = Dim(one.coef * count, one.over, one.under) if count is not None else Dim(over=(f"{path}:{key}",))
+        many = (
+            Dim(one.coef * count, one.over, one.under) if count is not None else Dim(over=(f"{path}:{key}",))
+        )
         types[key] = replace(bound.type, dims=(*dims[: item.axis], many, *dims[item.axis + 1 :]))
         refs[key] = (bound.ref, item.axis)
     return refs, types
@@ -135,5 +161,9 @@ def _wires(ctx: Context, scope: Scope, keys: tuple[str, ...], links: Mapping[str
             found[key] = bound
         elif bound is not None:
             where = ".".join((*keys, key))
-            ctx.report("E211", f"{where}: a Cond cannot be carried; link its fields one by one", scope.place(*keys, key))
+            ctx.report(
+                "E211",
+                f"{where}: a Cond cannot be carried; link its fields one by one",
+                scope.place(*keys, key),
+            )
     return found

@@ -42,7 +42,14 @@ def _resolve(ctx: Context, name: str, spec: ModelSpec) -> ModelNode | None:
     if config is None:
         return None
     return ModelNode(
-        name, kind.kind, config, known["weights"], known["init"], known["dtype"], spec.space, scope.place(name)
+        name,
+        kind.kind,
+        config,
+        known["weights"],
+        known["init"],
+        known["dtype"],
+        spec.space,
+        scope.place(name),
     )
 
 

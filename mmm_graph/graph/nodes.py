@@ -80,7 +80,9 @@ def find_used(
             good = False
         elif model.kind.partition(".")[0] != accepted:
             place = scope.place(name, "use", role)
-            ctx.report("E209", f"{name}: {role!r} needs a {accepted}, {model.name!r} is a {model.kind}", place)
+            ctx.report(
+                "E209", f"{name}: {role!r} needs a {accepted}, {model.name!r} is a {model.kind}", place
+            )
             good = False
         else:
             found[role] = model
@@ -117,18 +119,27 @@ def entry(ctx: Context, node: Node) -> Entry:
 
 def _find_method(ctx: Context, scope: Scope, name: str, text: str) -> tuple[ModelNode, str, Method] | None:
     head, _, tail = text.rpartition(".")
-    local, method_name = (text, "") if scope.model(text) in ctx.models else (head or text, tail if head else "")
+    local, method_name = (
+        (text, "") if scope.model(text) in ctx.models else (head or text, tail if head else "")
+    )
     model = find_model(ctx, scope, local, name, "call")
     if model is None:
         return None
     methods = ctx.model_type(model).methods
     if not methods:
-        ctx.report("E209", f"{name}: {model.kind} cannot be called", scope.place(name, "call"), "hand it over by `use:`")
+        ctx.report(
+            "E209",
+            f"{name}: {model.kind} cannot be called",
+            scope.place(name, "call"),
+            "hand it over by `use:`",
+        )
         return None
     method_name = method_name or next(iter(methods))
     if method_name not in methods:
         hint = did_you_mean(method_name, methods)
-        ctx.report("E209", f"{name}: {model.kind} has no method {method_name!r}", scope.place(name, "call"), hint)
+        ctx.report(
+            "E209", f"{name}: {model.kind} has no method {method_name!r}", scope.place(name, "call"), hint
+        )
         return None
     return model, method_name, methods[method_name]
 
@@ -139,11 +150,15 @@ def _scoped(
     local = {k: scoped(v, path, known) for k, v in ports.items()}
     if model is None or model.space is None:
         return local
-    tagged = {k: replace(v, tag=model.space) for k, v in local.items() if v.kind == "Latents" and v.tag is None}
+    tagged = {
+        k: replace(v, tag=model.space) for k, v in local.items() if v.kind == "Latents" and v.tag is None
+    }
     return local | tagged
 
 
-def _outputs(ctx: Context, inputs: Mapping[str, Link], returns: Mapping[str, PortType]) -> dict[str, PortType]:
+def _outputs(
+    ctx: Context, inputs: Mapping[str, Link], returns: Mapping[str, PortType]
+) -> dict[str, PortType]:
     """Flattened outputs; untagged latents carry on the tag of the latents that went in."""
     flat: dict[str, PortType] = {}
     for port, type_ in returns.items():

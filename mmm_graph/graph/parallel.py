@@ -23,4 +23,6 @@ def check_plans(ctx: Context) -> None:
         for model, where in found:
             if model not in known:
                 hint = did_you_mean(model, known)
-                ctx.report("E215", f"plan {name}: there is no model {model!r}", ctx.spec.place(*where, "@key"), hint)
+                ctx.report(
+                    "E215", f"plan {name}: there is no model {model!r}", ctx.spec.place(*where, "@key"), hint
+                )

@@ -1,4 +1,4 @@
-"""`requires:` of a graph file: distributions that must have loaded plugins, and their versions. Checked, never installed."""
+"""`requires:` of a graph file: distributions that must have loaded plugins, and their versions; never installed."""
 
 from __future__ import annotations
 

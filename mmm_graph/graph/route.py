@@ -45,7 +45,13 @@ def _per_element(
     assert flag.type.dims is not None
     path, place = scope.child(name), scope.place(name, "when")
     batch, routed = flag.type.dims[0], Dim(over=(f"{path}/when:r",))
-    where = Op(f"{path}/when", {"mask": flag.ref}, {"rows": PortType("Ids", (routed,))}, place=place, kind="rows.where")
+    where = Op(
+        f"{path}/when",
+        {"mask": flag.ref},
+        {"rows": PortType("Ids", (routed,))},
+        place=place,
+        kind="rows.where",
+    )
     rows = Ref(where.path, "rows")
     ctx.owners[f"{path}/when:r"] = rows
     ctx.unifier.distinct.add(f"{path}/when:r")
@@ -53,7 +59,12 @@ def _per_element(
     taken: dict[Ref, Op] = {}
     for ref in dict.fromkeys(r for n in nodes for r in links(n)):
         type_ = ctx.types.get(ref)
-        if ref.source in own or type_ is None or not type_.dims or not ctx.unifier.equal(type_.dims[0], batch):
+        if (
+            ref.source in own
+            or type_ is None
+            or not type_.dims
+            or not ctx.unifier.equal(type_.dims[0], batch)
+        ):
             continue
         out = replace(type_, dims=(routed, *type_.dims[1:]))
         inputs: dict[str, Link] = {"x": ref, "rows": rows}

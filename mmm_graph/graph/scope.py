@@ -118,11 +118,15 @@ class Scope:
                 values = scope.words[word]
                 if name in values:
                     return values[name]
-                raise LinkError("E202", f"{text!r}: there is no {name!r} in ${word}", did_you_mean(name, values))
+                raise LinkError(
+                    "E202", f"{text!r}: there is no {name!r} in ${word}", did_you_mean(name, values)
+                )
             scope = scope.parent
         if word == "params":
             raise LinkError("E202", f"{text!r} is a parameter; `in:` takes links, put it under `config:`")
-        raise LinkError("E202", f"{text!r} cannot be read here", f"links start with a node or {self._starts()}")
+        raise LinkError(
+            "E202", f"{text!r} cannot be read here", f"links start with a node or {self._starts()}"
+        )
 
     def _starts(self) -> str:
         words: list[str] = []

@@ -40,7 +40,9 @@ def find_section(ctx: Context, name: str) -> Section:
     if name == "main":
         outputs = {k: (o.from_, o.type, o.save) for k, o in spec.outputs.items()}
         if not outputs:
-            ctx.report("E203", "the graph has no outputs", spec.place("outputs") or spec.place(), "add `outputs:`")
+            ctx.report(
+                "E203", "the graph has no outputs", spec.place("outputs") or spec.place(), "add `outputs:`"
+            )
         return Section(name, "$in", (), spec.nodes, outputs, ("outputs",), {})
     if word == "train":
         if spec.train is None or key not in spec.train.stages:
@@ -48,13 +50,23 @@ def find_section(ctx: Context, name: str) -> Section:
         stage = spec.train.stage(key)
         terms = {k: (t.from_, None, None) for k, t in stage.loss.items()}
         where = ("train", "stages", key)
-        return Section(name, "$data", where, stage.nodes, terms, (*where, "loss"), _sources(ctx, where, stage.data))
+        return Section(
+            name, "$data", where, stage.nodes, terms, (*where, "loss"), _sources(ctx, where, stage.data)
+        )
     if word == "eval":
         if key not in spec.eval:
             raise _missing(ctx, "evaluation", key, spec.eval)
         item = spec.eval[key]
         metrics = {k: (link, None, None) for k, link in item.metrics.items()}
-        return Section(name, "$data", ("eval", key), item.nodes, metrics, ("eval", key, "metrics"), _sources(ctx, ("eval", key), item.data))
+        return Section(
+            name,
+            "$data",
+            ("eval", key),
+            item.nodes,
+            metrics,
+            ("eval", key, "metrics"),
+            _sources(ctx, ("eval", key), item.data),
+        )
     raise InputError(problem("E203", f"there is no section {name!r}", hint="main, train.STAGE or eval.NAME"))
 
 
@@ -72,11 +84,15 @@ def data_inputs(ctx: Context, part: Section) -> dict[str, Input]:
         if config is None:
             continue
         for column, text in kind.columns(config).items():
-            found[prefix + column] = Input(scoped(parse_port(text, ctx.registry.known_port_kinds), f"$data{source}", {}))
+            found[prefix + column] = Input(
+                scoped(parse_port(text, ctx.registry.known_port_kinds), f"$data{source}", {})
+            )
     return found
 
 
-def _sources(ctx: Context, where: tuple[str, ...], data: DataSpec | Mapping[str, DataSpec] | None) -> dict[str, DataSpec]:
+def _sources(
+    ctx: Context, where: tuple[str, ...], data: DataSpec | Mapping[str, DataSpec] | None
+) -> dict[str, DataSpec]:
     """Sources by name; a single source has the name ""."""
     if data is None:
         ctx.report("E203", f"{'.'.join(where)}: there is no data", ctx.spec.place(*where), "add `data:`")
@@ -88,10 +104,14 @@ def _sources(ctx: Context, where: tuple[str, ...], data: DataSpec | Mapping[str,
     for name, source in sources.items():
         if source.each is not None:
             place = ctx.spec.place(*where, "data", *([name] if name else []), "each")
-            message = "`each:` (a subgraph per sample, in workers) is part of the format but cannot be run yet"
+            message = (
+                "`each:` (a subgraph per sample, in workers) is part of the format but cannot be run yet"
+            )
             ctx.report("E209", message, place, "put its nodes under `nodes:`")
     return sources
 
 
 def _missing(ctx: Context, what: str, name: str, known: Mapping[str, Any]) -> InputError:
-    return InputError(problem("E203", f"the file has no {what} {name!r}", ctx.spec.place(), did_you_mean(name, known)))
+    return InputError(
+        problem("E203", f"the file has no {what} {name!r}", ctx.spec.place(), did_you_mean(name, known))
+    )

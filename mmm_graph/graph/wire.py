@@ -37,7 +37,9 @@ def bind_inputs(
             good &= value is not None and _bind(ctx, scope, (name, port), wanted, value, inputs)
         elif not wanted.optional:
             place = scope.place(name, "in") or scope.place(name)
-            ctx.report("E204", f"{name}: input {port!r} ({shown(wanted)}) is not linked", place, "add it under `in:`")
+            ctx.report(
+                "E204", f"{name}: input {port!r} ({shown(wanted)}) is not linked", place, "add it under `in:`"
+            )
             good = False
     return inputs if good else None
 
@@ -59,7 +61,9 @@ def resolve_inputs(
 def resolve_link(ctx: Context, scope: Scope, text: Any, *keys: str | int) -> Bound | None:
     """One link; None when it means nothing (reported) or is poisoned."""
     if not isinstance(text, str):
-        ctx.report("E202", f"{'.'.join(map(str, keys))}: expects one link, found {text!r:.60}", scope.place(*keys))
+        ctx.report(
+            "E202", f"{'.'.join(map(str, keys))}: expects one link, found {text!r:.60}", scope.place(*keys)
+        )
         return None
     try:
         bound = scope.resolve(text)
@@ -73,7 +77,9 @@ def resolve_link(ctx: Context, scope: Scope, text: Any, *keys: str | int) -> Bou
     return bound
 
 
-def _resolve(ctx: Context, scope: Scope, link: Any, keys: tuple[str, ...]) -> Bound | tuple[Bound, ...] | None:
+def _resolve(
+    ctx: Context, scope: Scope, link: Any, keys: tuple[str, ...]
+) -> Bound | tuple[Bound, ...] | None:
     if isinstance(link, str):
         return resolve_link(ctx, scope, link, *keys)
     if isinstance(link, Mapping):
@@ -82,7 +88,9 @@ def _resolve(ctx: Context, scope: Scope, link: Any, keys: tuple[str, ...]) -> Bo
         unknown = [k for k in link if k not in COND_FIELDS]
         for field in unknown:
             hint = did_you_mean(field, COND_FIELDS)
-            ctx.report("E203", f"{'.'.join(keys)}: Cond has no field {field!r}", scope.place(*keys, field), hint)
+            ctx.report(
+                "E203", f"{'.'.join(keys)}: Cond has no field {field!r}", scope.place(*keys, field), hint
+            )
         return Record(wires) if len(wires) == len(link) and not unknown else None
     items = [resolve_link(ctx, scope, v, *keys, i) for i, v in enumerate(link)]
     return tuple(v for v in items if v is not None) if all(v is not None for v in items) else None
@@ -110,7 +118,8 @@ def _bind(
             return False
         item = replace(wanted, many=False)
         inputs[port] = tuple(w.ref for w in value)
-        return all([connect(ctx, f"{name}.{port}", item, w, place) for w in value])
+        found = [connect(ctx, f"{name}.{port}", item, w, place) for w in value]
+        return all(found)
     inputs[port] = value.ref
     return connect(ctx, f"{name}.{port}", wanted, value, place)
 
@@ -132,7 +141,9 @@ def _bind_cond(
             good &= connect(ctx, f"{name}.{port}.{field}", type_, wire, place)
         elif not type_.optional:
             have = ", ".join(record.fields)
-            ctx.report("E204", f"{name}.{port}: reads {field!r} ({shown(type_)}), but the Cond has {have}", place)
+            ctx.report(
+                "E204", f"{name}.{port}: reads {field!r} ({shown(type_)}), but the Cond has {have}", place
+            )
             good = False
     return good
 

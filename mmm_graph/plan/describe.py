@@ -21,7 +21,6 @@ from mmm_graph.plan.select import select
 from mmm_graph.registry.node_type import ModelType
 from mmm_graph.registry.registry import Registry
 
-
 PLUMBING = ("cat", "split", "collect")
 """What runs without a node of the graph: told with the values it reads."""
 

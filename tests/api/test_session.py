@@ -223,3 +223,31 @@ def test_importing_the_package_does_not_import_torch() -> None:
     assert done.stdout.strip() == "False"
     with pytest.raises(AttributeError, match="no attribute 'loda'"):
         _ = mmm.loda  # type: ignore[attr-defined]
+
+
+def test_show_and_the_picture_of_a_notebook(tiny):
+    session = mmm.load(tiny)
+    assert "denoise" in session.show() and session._repr_svg_().startswith("<svg")
+    assert "loss" in session.show(section=f"train.{next(iter(session.spec.train.stages))}")
+
+
+def test_training_from_python_changes_what_the_session_runs(tiny, tmp_path):
+    session = mmm.load(tiny)
+    before = session.run(prompt=["one"])["image"]
+    stage = next(iter(session.spec.train.stages))
+    records = session.train(stage, out=tmp_path / "out", seed=1)
+    after = session.run(prompt=["one"])["image"]
+    assert records[stage].steps > 0 and not torch.equal(before, after)
+    again = mmm.load(tmp_path / "out" / "graph.yaml").run(prompt=["one"])["image"]
+    assert torch.equal(after, again)
+
+
+def test_a_saved_session_draws_the_same(tiny, tmp_path):
+    session = mmm.load(tiny)
+    saved = session.save(tmp_path / "saved")
+    assert torch.equal(session.run(prompt=["two"])["image"], mmm.load(saved).run(prompt=["two"])["image"])
+
+
+def test_branches_in_turn_give_what_batched_ones_give(tiny):
+    batched, turn = (mmm.load(tiny, branches=b).run(prompt=["one", "two"])["image"] for b in ("batched", "turn"))
+    assert torch.allclose(batched, turn, atol=1e-5)

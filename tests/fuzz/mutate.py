@@ -54,7 +54,9 @@ def _drop(tree: Any, rng: random.Random) -> None:
 def _rename(tree: Any, rng: random.Random) -> None:
     container, key = _spot(tree, rng)
     if isinstance(container, dict):
-        new = rng.choice([f"{key}x", str(key)[:-1], str(key).upper(), "in", "loop", "from", "1a", "a-b", "a.b"])
+        new = rng.choice(
+            [f"{key}x", str(key)[:-1], str(key).upper(), "in", "loop", "from", "1a", "a-b", "a.b"]
+        )
         container[new] = container.pop(key)
 
 
@@ -74,7 +76,9 @@ def _transplant(tree: Any, rng: random.Random) -> None:
 def _add(tree: Any, rng: random.Random) -> None:
     container, _ = _spot(tree, rng)
     if isinstance(container, dict):
-        container[rng.choice(["when", "use", "config", "in", "extra", "each", "until", "init"])] = rng.choice(VALUES)
+        container[rng.choice(["when", "use", "config", "in", "extra", "each", "until", "init"])] = rng.choice(
+            VALUES
+        )
 
 
 def _nest(tree: Any, rng: random.Random) -> None:
@@ -125,7 +129,13 @@ def _indent(text: str, rng: random.Random) -> str:
 def _bomb(text: str, rng: random.Random) -> str:
     deep = rng.choice([50, 20_000])
     return text + rng.choice(
-        ["\nx: " + "[" * deep, "\nx: " + "{a: " * deep, "\nx: &a [1]\ny: [*a, *a]", "\nn: " + "9" * 6_000, "\n? " * deep]
+        [
+            "\nx: " + "[" * deep,
+            "\nx: " + "{a: " * deep,
+            "\nx: &a [1]\ny: [*a, *a]",
+            "\nn: " + "9" * 6_000,
+            "\n? " * deep,
+        ]
     )
 
 

@@ -1,4 +1,4 @@
-"""Whatever is done to a graph file, it compiles or ends in located errors: no traceback, no hang, no flood of memory."""
+"""Whatever is done to a graph file, it compiles or ends in located errors: no traceback, hang or flood of memory."""
 
 from __future__ import annotations
 

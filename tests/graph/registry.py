@@ -153,7 +153,9 @@ OPS = [
     op_type("flags", "x:y", x="Embeds[b,t,d]", returns={"each": "Bool[b]", "all": "Bool[]"}),
     op_type("answer", "x:y", x="Any", returns={"each": "Bool[k]"}),
     op_type("pair", "x:y", a="Embeds[b,t,d]", b="Embeds[b,t,d]?", returns={"x": "Embeds[b,t,d]"}),
-    op_type("solve", "x:y", x="Latents[b,c,h,w]", uses={"sampler": "sampler"}, returns={"x": "Latents[b,c,h,w]"}),
+    op_type(
+        "solve", "x:y", x="Latents[b,c,h,w]", uses={"sampler": "sampler"}, returns={"x": "Latents[b,c,h,w]"}
+    ),
     op_type("loss", "x:y", x="Any", returns={"loss": "Scalar[]"}),
     op_type("bundle", "x:y", x="Embeds[b,t,d]", returns={"cond": cond(embeds="Embeds[b,t,d]")}),
 ]
@@ -166,7 +168,11 @@ DENOISE = composite_type(
     cond="Cond",
     uncond="Cond?",
 )
-DATA = data_type("data.toy", DataConfig, "x:y", columns=lambda config: {"text": "Text[b]", "image": "Image[b,3,8,8]"})
+DATA = data_type(
+    "data.toy", DataConfig, "x:y", columns=lambda config: {"text": "Text[b]", "image": "Image[b,3,8,8]"}
+)
 PNG = Saver("png", "Image", "x:y")
 
-REGISTRY = registry_of(TEXT, WORDS, BRIDGE, CODEC, DENOISER, GUIDE, SAMPLER, *OPS, DENOISE, DATA, savers=[PNG])
+REGISTRY = registry_of(
+    TEXT, WORDS, BRIDGE, CODEC, DENOISER, GUIDE, SAMPLER, *OPS, DENOISE, DATA, savers=[PNG]
+)

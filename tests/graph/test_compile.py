@@ -61,7 +61,10 @@ def test_the_whole_is_ordered_inlined_and_typed():
     assert isinstance(loop, Loop) and loop.count == 3 and [n.path for n in loop.body][-1] == "draw/loop/merge"
     assert shown(graph.outputs["image"].type) == "Image[b,3,64,32]"
     assert graph.aliases["cond.embeds"] == Ref("cond/enc", "embeds")
-    assert graph.node("draw/loop/p0").inputs == {"x": Ref("$carry", "x"), "cond.embeds": Ref("cond/enc", "embeds")}
+    assert graph.node("draw/loop/p0").inputs == {
+        "x": Ref("$carry", "x"),
+        "cond.embeds": Ref("cond/enc", "embeds"),
+    }
     assert graph.node("draw/loop/merge").facts == {"x.prediction": "epsilon"}
     assert set(links(loop)) == {Ref("noise", "latents"), Ref("cond/enc", "embeds")}
     assert [w.message for w in graph.warnings] == ["nothing reads input 'negative'"]
@@ -74,7 +77,9 @@ def test_params_set_the_number_of_turns_and_sizes():
 
 
 def test_the_links_solve_what_a_config_leaves_out():
-    graph = compiled("  n: {call: link, in: {features: e}}\n  e: {call: text, in: {text: $in.prompt}}", "{x: n}")
+    graph = compiled(
+        "  n: {call: link, in: {features: e}}\n  e: {call: text, in: {text: $in.prompt}}", "{x: n}"
+    )
     assert graph.models["link"].config.in_dim == 48
 
 
@@ -96,9 +101,9 @@ def test_optional_ports_and_records():
 
 def test_an_optional_subgraph_input_that_is_not_linked_is_absent():
     head = HEAD.replace('in: {text: "Text[b]"}', 'in: {text: "Text[b]", more: "Embeds[b,t,d]?"}')
-    head = head.replace("    out:", "      two: {op: pair, in: {a: enc, b: $in.more}}\n    out: {two: two,").replace(
-        "two, {", "two, "
-    )
+    head = head.replace(
+        "    out:", "      two: {op: pair, in: {a: enc, b: $in.more}}\n    out: {two: two,"
+    ).replace("two, {", "two, ")
     graph = compiled("  n: {graph: read, in: {text: $in.prompt}}", "{x: n.two}", head)
     assert graph.node("n/two").inputs["b"] == Ref("$none", "more")
 
@@ -156,21 +161,29 @@ def test_when_by_one_flag_and_by_element():
         ("  n: {call: txt}", "18:13 E209 n: there is no model 'txt'"),
         ("  n: {call: vae.encode}", "18:13 E209 n: vae.toy has no method 'encode'"),
         ("  n: {graph: raed}", "18:14 E209 n: there is no subgraph 'raed'"),
-        ("  n: {op: flags, in: {x: nobody}}", "18:26 E202 the link 'nobody' names no node that can be read here"),
+        ("  n: {op: flags, in: {x: nobody}}",
+         "18:26 E202 the link 'nobody' names no node that can be read here"),
         ("  n: {op: flags, in: {x: $in.nobody}}", "18:26 E202 '$in.nobody': there is no 'nobody' in $in"),
         ("  n: {op: flags, in: {x: $carry.x}}", "18:26 E202 '$carry.x' cannot be read here"),
         ("  n: {op: answer, in: {x: $in.prompt, y: $in.prompt}}", "18:39 E203 n.y: there is no such input"),
         ("  n: {op: answer, in: {}}", "18:23 E204 n: input 'x' (Any) is not linked"),
-        ("  n: {call: text, in: {text: t}}\n  t: {op: clock}", "18:30 E205 n.text: expects Text[b], got Times[s] from t.times"),
-        ("  n: {call: text, in: {text: [$in.prompt]}}", "18:30 E205 n.text: expects one Text[b], found a list of links"),
+        ("  n: {call: text, in: {text: t}}\n  t: {op: clock}",
+         "18:30 E205 n.text: expects Text[b], got Times[s] from t.times"),
+        ("  n: {call: text, in: {text: [$in.prompt]}}",
+         "18:30 E205 n.text: expects one Text[b], found a list of links"),
         ("  n: {op: clock, config: {step: 3}}", "18:33 E210 n.config.step: there is no such setting"),
-        ("  n: {op: clock, config: {steps: three}}", "18:34 E210 n.config.steps: input should be a valid integer"),
-        ("  n: {call: text, config: {layer: 9}, in: {text: $in.prompt}}", "18:6 E212 n: layer 9 is outside -4..3"),
-        ("  n: {op: solve, in: {x: z}}\n  z: {call: vae.noise, in: {like: $in.prompt}}", "E209 n: needs a sampler for 'sampler'"),
+        ("  n: {op: clock, config: {steps: three}}",
+         "18:34 E210 n.config.steps: input should be a valid integer"),
+        ("  n: {call: text, config: {layer: 9}, in: {text: $in.prompt}}",
+         "18:6 E212 n: layer 9 is outside -4..3"),
+        ("  n: {op: solve, in: {x: z}}\n  z: {call: vae.noise, in: {like: $in.prompt}}",
+         "E209 n: needs a sampler for 'sampler'"),
         ("  n: {op: solve, use: {sampler: net}, in: {x: z}}\n  z: {call: vae.noise, in: {like: $in.prompt}}",
          "E209 n: 'sampler' needs a sampler, 'net' is a denoiser.toy"),
-        ("  n: {call: vae.noise, config: {height: 30}, in: {like: $in.prompt}}", "E207 n.latents: Latents[b,4,15/4,4] has a dim of 15/4"),
-        ("  n: {op: flags, in: {x: m.all}}\n  m: {op: flags, in: {x: n.all}}", "E206 the nodes form a cycle: n -> m -> n"),
+        ("  n: {call: vae.noise, config: {height: 30}, in: {like: $in.prompt}}",
+         "E207 n.latents: Latents[b,4,15/4,4] has a dim of 15/4"),
+        ("  n: {op: flags, in: {x: m.all}}\n  m: {op: flags, in: {x: n.all}}",
+         "E206 the nodes form a cycle: n -> m -> n"),
     ],
 )  # fmt: skip
 def test_errors(nodes, expected):
@@ -210,7 +223,7 @@ def test_branches_that_predict_different_things_are_refused():
   b: {call: net2, in: {x: z, cond: e}}
   n: {op: mix, in: {parts: [a, b]}}
 """
-    with pytest.raises(InputError, match="E212.*the branches predict different things"):
+    with pytest.raises(InputError, match=r"E212.*the branches predict different things"):
         compiled(nodes, "{x: n}", head)
 
 
@@ -255,11 +268,16 @@ def test_symbols_of_outputs_are_their_own_unless_an_input_has_them():
   a: {call: vae.noise, config: {height: 64, width: 64}, in: {like: $in.prompt}}
   b: {call: vae.noise, config: {height: 32, width: 32}, in: {like: $in.prompt}}
 """
-    graph = compiled(nodes, '{a: {from: a, type: "Latents[n,c,h,w]"}, b: {from: b, type: "Latents[n,c,h,w]"}}')
+    graph = compiled(
+        nodes, '{a: {from: a, type: "Latents[n,c,h,w]"}, b: {from: b, type: "Latents[n,c,h,w]"}}'
+    )
     assert shown(graph.outputs["a"].type) == "Latents[b,4,8,8]"
     assert shown(graph.outputs["b"].type) == "Latents[b,4,4,4]"
-    two = '  n: {op: answer, in: {x: $in.prompt}}\n  e: {call: text, in: {text: $in.prompt}}'
-    assert shown(compiled(two, '{n: n, e: {from: e, type: "Embeds[b,t,48]"}}').outputs["e"].type) == "Embeds[b,t,48]"
+    two = "  n: {op: answer, in: {x: $in.prompt}}\n  e: {call: text, in: {text: $in.prompt}}"
+    assert (
+        shown(compiled(two, '{n: n, e: {from: e, type: "Embeds[b,t,48]"}}').outputs["e"].type)
+        == "Embeds[b,t,48]"
+    )
 
 
 def test_a_property_without_a_value_is_a_length_of_the_node_alone():
@@ -274,5 +292,7 @@ def test_a_property_without_a_value_is_a_length_of_the_node_alone():
 
 def test_config_names_mean_nothing_in_the_types_of_a_file():
     head = HEAD.replace('in: {text: "Text[b]"}', 'in: {text: "Embeds[b,t,$width]"}')
-    with pytest.raises(InputError, match=r"13:16 error\[E205\] Embeds\[b,t,\$width\]: \$width is not known here"):
+    with pytest.raises(
+        InputError, match=r"13:16 error\[E205\] Embeds\[b,t,\$width\]: \$width is not known here"
+    ):
         compiled("  n: {graph: read, in: {text: $in.prompt}}", "{x: n}", head)

@@ -43,7 +43,9 @@ def test_a_chain_of_equations_meets_a_number():
     assert not unifier.unify(parse_dim("a"), parse_dim("65"))
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(1, 6), st.sampled_from("abcdef")), max_size=8))
+@given(
+    st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(1, 6), st.sampled_from("abcdef")), max_size=8)
+)
 def test_every_accepted_equation_holds(equations):
     """Whatever order equations come in, those that were accepted stay true in the canonical form."""
     unifier = Unifier()

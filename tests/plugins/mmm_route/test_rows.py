@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from mmm_route.rows import take, where
 
 from mmm_graph.graph.compile import compile_graph
 from mmm_graph.registry import load_registry, op_type
 from mmm_graph.registry.registry import Contribution, PluginInfo, merge
 from mmm_graph.runtime import Engine, Request
 from mmm_graph.spec import load_spec
+from mmm_route.rows import take, where
 
 
 def test_where_and_take():
