@@ -17,7 +17,7 @@ help:
 	@echo "make clean          forget caches and outputs (keeps $(VENV))"
 
 demo: $(VENV)/.installed-train
-	$(BIN)/mmm run graphs/digits/ldm.yaml -o $(OUT)
+	$(BIN)/mmm run graphs/digits/ldm.yaml -o $(OUT) --threads 1
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m "not gpu and not slow"
@@ -39,7 +39,7 @@ bench: $(VENV)/.installed-test
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
 train-digits: $(VENV)/.installed-train
-	$(BIN)/mmm train graphs/digits/ldm.yaml -o out/train/ldm
+	$(BIN)/python graphs/digits/train.py
 
 clean:
 	rm -rf out runs build .mmm .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

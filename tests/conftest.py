@@ -1,4 +1,4 @@
-"""For every test: nothing is fetched, and the folder of the repository."""
+"""For every test: one thread, nothing is fetched, and the folder of the repository."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 # Read by their libraries when first imported, which is before any fixture.
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tensors are tiny; more threads only wait for each other
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
 
