@@ -184,7 +184,9 @@ class Binder(dict[Fn, Bound]):
             for name, get in getters:
                 given[name] = get(args, at)
             if noise:
-                keys = owned(*seeds[at.request], [args[key] for key in owners])
+                keys = seeds[at.request]
+                if owners:
+                    keys = owned(*keys, [args[key] for key in owners])
                 given["noise"] = Noise(keys[0], path, keys[1], at.step)
             return finish(values(call(**given, **const)), at)
 
@@ -333,7 +335,7 @@ def _split(fn: Fn) -> Bound:
         if rest:
             raise ValueError(f"{rows * num + rest} rows cannot be split into {num} equal batches")
         if isinstance(whole, Tensor):
-            return dict(zip(keys, torch.split(whole, rows), strict=True))
+            return dict(zip(keys, whole.chunk(num), strict=True))
         return {key: whole[i * rows : (i + 1) * rows] for i, key in enumerate(keys)}
 
     return Bound(run)
