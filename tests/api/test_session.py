@@ -249,5 +249,7 @@ def test_a_saved_session_draws_the_same(tiny, tmp_path):
 
 
 def test_branches_in_turn_give_what_batched_ones_give(tiny):
-    batched, turn = (mmm.load(tiny, branches=b).run(prompt=["one", "two"])["image"] for b in ("batched", "turn"))
+    batched, turn = (
+        mmm.load(tiny, branches=b).run(prompt=["one", "two"])["image"] for b in ("batched", "turn")
+    )
     assert torch.allclose(batched, turn, atol=1e-5)
