@@ -6,6 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 # Read by their libraries when first imported, which is before any fixture.
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tensors are tiny; more threads only wait for each other

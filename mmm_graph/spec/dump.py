@@ -42,12 +42,16 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+_BREAKS = frozenset("\x85\u2028\u2029")
+"""Line breaks that only a double-quoted scalar keeps, as escapes."""
+
+
 def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
     try:
-        is_text = isinstance(read_scalar(text), str)
+        is_plain = isinstance(read_scalar(text), str) and not _BREAKS.intersection(text)
     except ValueError:
-        is_text = False
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if is_text else '"')
+        is_plain = False
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if is_plain else '"')
 
 
 _Dumper.add_representer(str, _represent_text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mmm_graph.spec import dump_spec, dump_tree, load_spec, to_yaml
@@ -45,5 +45,7 @@ plain = st.recursive(
 
 @settings(max_examples=300, deadline=None)
 @given(plain)
+@example("\x85")
+@example("a\u2028b\u2029")
 def test_plain_values_survive(value):
     assert parse_text(to_yaml({"value": value})).value == {"value": value}
