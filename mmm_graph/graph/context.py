@@ -40,6 +40,7 @@ class Context:
     asked: set[tuple[str, str]] = field(default_factory=set)  # (model, config field) that the links must tell
     used_models: set[str] = field(default_factory=set)
     read: set[Ref] = field(default_factory=set)
+    num_nodes: int = 0
 
     def report(self, code: str, message: str, place: Place | None, hint: str = "") -> None:
         """Add an error."""

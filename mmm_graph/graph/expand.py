@@ -21,6 +21,8 @@ from mmm_graph.spec.graph import NodeSpec, SubgraphSpec
 from mmm_graph.spec.ports import PortType
 
 MAX_DEPTH = 32
+MAX_NODES = 20_000
+"""Of an expanded section. Subgraphs of subgraphs multiply: a small file must not fill the memory."""
 
 
 def compile_nodes(ctx: Context, scope: Scope, specs: Mapping[str, NodeSpec]) -> list[Node]:
@@ -28,13 +30,22 @@ def compile_nodes(ctx: Context, scope: Scope, specs: Mapping[str, NodeSpec]) -> 
     nodes: list[Node] = []
     scope.declared = frozenset(specs)
     for name in _order(ctx, scope, specs):
-        made = _compile_node(ctx, scope, name, specs[name])
+        made = _compile_node(ctx, scope, name, specs[name]) if _has_room(ctx, scope, name) else None
         if made is None:
             scope.names[name] = Entry(None)
         else:
             scope.names[name] = made[0]
             nodes.extend(made[1])
     return nodes
+
+
+def _has_room(ctx: Context, scope: Scope, name: str) -> bool:
+    """Count one more node; the first one too many is reported."""
+    ctx.num_nodes += 1
+    if ctx.num_nodes == MAX_NODES + 1:
+        message = f"the section expands to more than {MAX_NODES} nodes"
+        ctx.report("E206", message, scope.place(name), "use fewer instances of subgraphs, or a loop")
+    return ctx.num_nodes <= MAX_NODES
 
 
 def _compile_node(ctx: Context, scope: Scope, name: str, spec: NodeSpec) -> tuple[Entry, list[Node]] | None:
@@ -65,6 +76,11 @@ def _subgraph(ctx: Context, scope: Scope, name: str, spec: NodeSpec) -> tuple[En
         hint = did_you_mean(spec.graph, graphs)
         ctx.report("E209", f"{name}: there is no subgraph {spec.graph!r}", scope.place(name, "graph"), hint)
         return None
+    if spec.graph in scope.inside:
+        chain = " -> ".join([*scope.inside[scope.inside.index(spec.graph) :], spec.graph])
+        hint = "a subgraph must not contain itself; feedback belongs into a `loop:`"
+        ctx.report("E206", f"{name}: subgraphs form a cycle: {chain}", scope.place(name, "graph"), hint)
+        return None
     body = graphs[spec.graph]
     models: dict[str, str] = {}
     for local in body.models:
@@ -86,7 +102,8 @@ def _subgraph(ctx: Context, scope: Scope, name: str, spec: NodeSpec) -> tuple[En
     if any(t is None for t in types.values()):
         return None
     ports = {k: t for k, t in types.items() if t is not None}
-    inner = Scope(path, lambda *keys: ctx.spec.place(*at, "nodes", *keys), models=models)
+    inside = (*scope.inside, spec.graph)
+    inner = Scope(path, lambda *keys: ctx.spec.place(*at, "nodes", *keys), models=models, inside=inside)
     out = {k: (v, (*at, "out", k)) for k, v in body.out.items()}
     return _inline(ctx, scope, (name, spec), inner, ports, (body.nodes, out))
 
@@ -106,7 +123,7 @@ def _composite(
     except ValueError as error:
         ctx.report("E212", f"{name}: {kind.kind}: {error}", place)
         return None
-    inner = Scope(scope.child(name), lambda *keys: place)
+    inner = Scope(scope.child(name), lambda *keys: place, inside=scope.inside)
     out = {k: (v, None) for k, v in body.out.items()}
     ports = {k: scoped(t, scope.child(name), {}) for k, t in kind.inputs.items()}
     return _inline(ctx, scope, (name, spec), inner, ports, (body.nodes, out))
@@ -123,7 +140,7 @@ def _inline(
     name, spec = instance
     if inner.path.count("/") > MAX_DEPTH:
         message = f"{inner.path[:60]}...: subgraphs are nested more than {MAX_DEPTH} deep"
-        ctx.report("E206", message, scope.place(name), "a subgraph must not contain itself")
+        ctx.report("E206", message, scope.place(name))
         return None
     bound = _bind_instance(ctx, scope, name, ports, spec.in_)
     if bound is None:

@@ -30,7 +30,9 @@ def compile_loop(
     carry = _wires(ctx, scope, (name, "loop", "carry"), loop.carry)
     inner = _body_scope(ctx, scope, name, loop, carry)
     body = compile_nodes(ctx, inner, loop.nodes)
-    at_end = Scope(path, lambda *keys: scope.place(*keys), inner.words, scope.models, scope, inner.names)
+    at_end = Scope(
+        path, lambda *keys: scope.place(*keys), inner.words, scope.models, scope, scope.inside, inner.names
+    )
     following = _next(ctx, at_end, name, loop, carry)
     out = _wires(ctx, at_end, (name, "loop", "out"), loop.out)
     collect, collected = _collect(ctx, at_end, name, loop, (path, count))
@@ -80,7 +82,7 @@ def _body_scope(ctx: Context, scope: Scope, name: str, loop: LoopSpec, carry: Ma
             ctx.tags[Ref("$carry", key)] = ctx.tags[wire.ref]
     words = {"carry": carried, "each": each}
     place = lambda *keys: scope.place(name, "loop", "nodes", *keys)  # noqa: E731
-    return Scope(scope.child(name), place, words, scope.models, scope)
+    return Scope(scope.child(name), place, words, scope.models, scope, scope.inside)
 
 
 def _turns(ctx: Context, scope: Scope, name: str, loop: LoopSpec) -> tuple[int | None, int | None]:

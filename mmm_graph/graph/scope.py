@@ -59,6 +59,7 @@ class Scope:
         place: keys under the scope (node name, "in", port ...) -> place in the file.
         words: what follows `$`: in, data, carry, each -> name -> value.
         models: local name of a model -> its name in the graph (subgraphs with `models:`).
+        inside: subgraphs around it, outermost first.
         names: nodes compiled so far.
         declared: all names of the mapping, for hints.
         parent: the scope a loop body may read from; subgraphs have none.
@@ -69,6 +70,7 @@ class Scope:
     words: Mapping[str, Mapping[str, Bound]] = field(default_factory=dict)
     models: Mapping[str, str] = field(default_factory=dict)
     parent: Scope | None = None
+    inside: tuple[str, ...] = ()
     names: dict[str, Entry] = field(default_factory=dict)
     declared: frozenset[str] = frozenset()
 

@@ -229,8 +229,22 @@ def test_branches_that_predict_different_things_are_refused():
 
 def test_a_subgraph_that_contains_itself_is_refused():
     head = HEAD.replace("enc: {call: text, in: {text: $in.text}}", "enc: {graph: read, in: {text: $in.text}}")
-    with pytest.raises(InputError, match=r"E206.*nested more than 32 deep"):
+    with pytest.raises(InputError) as caught:
         compiled("  n: {graph: read, in: {text: $in.prompt}}", "{x: n}", head)
+    assert str(caught.value).startswith("<text>:15:20 error[E206] enc: subgraphs form a cycle: read -> read")
+    assert len(caught.value.problems) == 1
+
+
+def test_subgraphs_that_multiply_are_refused_in_time_and_memory():
+    levels = [f"  g{i}:\n    in: {{t: \"Text[b]\"}}\n    nodes:\n" + "".join(
+        f"      {n}: {{graph: g{i + 1}, in: {{t: $in.t}}}}\n" for n in "abcdefgh"
+    ) + "    out: {x: a}\n" for i in range(12)]  # fmt: skip
+    last = (
+        '  g12:\n    in: {t: "Text[b]"}\n    nodes: {e: {call: text, in: {text: $in.t}}}\n    out: {x: e}\n'
+    )
+    head = HEAD + "".join(levels) + last
+    with pytest.raises(InputError, match=r"E206.*the section expands to more than 20000 nodes"):
+        compiled("  n: {graph: g0, in: {t: $in.prompt}}", "{x: n}", head)
 
 
 def test_training_and_evaluation_sections():
