@@ -42,7 +42,6 @@ class Executor:
         self.watch, self.cancel, self.failed = watch, cancel, failed
         self.pending: dict[Value, Pending] = {}
         self._do: Mapping[type, Callable[[Any, tuple[int, ...]], None]] = {
-            Run: self._run,
             Free: self._free,
             Send: self._send,
             Recv: self._recv,
@@ -51,9 +50,15 @@ class Executor:
 
     def execute(self, program: Iterable[Instruction], turns: tuple[int, ...] = ()) -> None:
         """Do all instructions; `turns` are those of the `until` loops around."""
-        do = self._do
+        do, run, values, watch = self._do, self._run, self.values, self.watch
         for item in program:
-            do[type(item)](item, turns)
+            if type(item) is Run:
+                run(item, turns)
+            elif type(item) is Free and watch is None:
+                for value in item.values:
+                    values.pop(value, None)
+            else:
+                do[type(item)](item, turns)
 
     def _run(self, item: Run, turns: tuple[int, ...]) -> None:
         fn, reads, writes, at = item
@@ -83,10 +88,11 @@ class Executor:
             values[v] = value
 
     def _free(self, item: Free, turns: tuple[int, ...]) -> None:
-        for v in item.values:
-            self.values.pop(v, None)
-        if self.watch is not None:
-            self.watch.freed(item.values)
+        """As in `execute`, where somebody looks on."""
+        assert self.watch is not None
+        for value in item.values:
+            self.values.pop(value, None)
+        self.watch.freed(item.values)
 
     def _fail(self, bound: Bound, args: Mapping[str, Any], at: At, error: Exception) -> Mapping[str, Any]:
         """Raise it with all that is known, or put it with its request, whose later nodes are then skipped."""
