@@ -36,8 +36,11 @@ def save_tensors(
         seen.add(key)
         kept[name] = value.detach().to("cpu").contiguous()
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary.touch()
+    mode = temporary.stat().st_mode  # the user's own: safetensors would let nobody else read the file
     try:
         save_file(kept, temporary, metadata=dict(metadata or {}))
+        temporary.chmod(mode)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
