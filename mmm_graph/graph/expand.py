@@ -164,13 +164,8 @@ def _bind_instance(
     ctx: Context, scope: Scope, name: str, ports: Mapping[str, PortType], given: Mapping[str, Any]
 ) -> dict[str, Bound] | None:
     """Values of `$in.x` inside an instance; an optional input that is not linked is `$none`, which is always absent."""
-    found = resolve_inputs(ctx, scope, name, given)
+    found = resolve_inputs(ctx, scope, name, ports, given)
     good = found is not None
-    for port in given:
-        if port not in ports:
-            place = scope.place(name, "in", port, "@key")
-            ctx.report("E203", f"{name}.{port}: there is no such input", place, did_you_mean(port, ports))
-            good = False
     bound: dict[str, Bound] = {}
     for port, wanted in ports.items():
         value = (found or {}).get(port)

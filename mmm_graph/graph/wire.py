@@ -23,13 +23,8 @@ def bind_inputs(
         ports: the node type's inputs with this node's symbols.
         given: the node's `in:` as written.
     """
-    bound = resolve_inputs(ctx, scope, name, given)
+    bound = resolve_inputs(ctx, scope, name, ports, given)
     good = bound is not None
-    for port in given:
-        if port not in ports:
-            place = scope.place(name, "in", port, "@key")
-            ctx.report("E203", f"{name}.{port}: there is no such input", place, did_you_mean(port, ports))
-            good = False
     inputs: dict[str, Link] = {}
     for port, wanted in ports.items():
         if port in given:
@@ -45,12 +40,16 @@ def bind_inputs(
 
 
 def resolve_inputs(
-    ctx: Context, scope: Scope, name: str, given: Mapping[str, Any]
+    ctx: Context, scope: Scope, name: str, ports: Mapping[str, PortType], given: Mapping[str, Any]
 ) -> dict[str, Bound | tuple[Bound, ...]] | None:
-    """What each entry of `in:` means; None when one of them means nothing (reported) or is poisoned."""
+    """What each entry of `in:` means; None when one is no port, means nothing (both reported) or is poisoned."""
     out: dict[str, Bound | tuple[Bound, ...]] = {}
     good = True
     for port, link in given.items():
+        if port not in ports:
+            place = scope.place(name, "in", port, "@key")
+            ctx.report("E203", f"{name}.{port}: there is no such input", place, did_you_mean(port, ports))
+            good = False
         value = _resolve(ctx, scope, link, (name, "in", port))
         good &= value is not None
         if value is not None:
