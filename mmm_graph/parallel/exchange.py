@@ -21,11 +21,15 @@ class Where(Protocol):
     @property
     def patch(self) -> int: ...
     @property
-    def span(self) -> tuple[int, int] | None: ...
+    def share(self) -> tuple[int, int]: ...
+    @property
+    def spans(self) -> tuple[tuple[int, int], ...]: ...
     @property
     def member(self) -> int: ...
     @property
-    def size(self) -> int: ...
+    def total(self) -> int: ...
+    @property
+    def sync(self) -> bool: ...
 
 
 class Positions(NamedTuple):
@@ -54,14 +58,23 @@ class Exchange(Protocol):
     def clear(self, request: str) -> None:
         """Forget what is kept for a request that has ended."""
 
-    def attention(
-        self, layer: str, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = False
+    def attention(  # noqa: PLR0913 - what attention may depend on
+        self,
+        layer: str,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        num_text: int = 0,
     ) -> Tensor:
         """Softmax attention of q [b,n,l,k] over the keys and values of the *whole* sequence.
 
         Args:
             mask: True = attend; broadcasts to [b,n,l,l']. Not together with `causal`.
             causal: a token sees itself and those before it.
+            num_text: how many tokens at the start are text, of joint attention; only the rank that holds the first
+                rows of the first patch has any.
         """
 
     def conv2d(
@@ -80,6 +93,9 @@ class Exchange(Protocol):
     ) -> Tensor:
         """Group normalisation with the statistics of the whole image; x [b,c,h,w]."""
 
+    def row_linear(self, layer: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The second of a pair of linear layers, whose input columns may be on several ranks: x [..., d]."""
+
     def positions(self, grid: tuple[int, int], device: torch.device) -> Positions:
         """Global positions of a local grid of (rows, columns)."""
 
@@ -93,8 +109,15 @@ class Single:
     def clear(self, request: str) -> None:
         return None
 
-    def attention(
-        self, layer: str, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = False
+    def attention(  # noqa: PLR0913
+        self,
+        layer: str,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        num_text: int = 0,
     ) -> Tensor:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
 
@@ -116,6 +139,9 @@ class Single:
         self, layer: str, x: Tensor, num_groups: int, weight: Tensor, bias: Tensor, eps: float
     ) -> Tensor:
         return F.group_norm(x, num_groups, weight, bias, eps)
+
+    def row_linear(self, layer: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return F.linear(x, weight, bias)
 
     def positions(self, grid: tuple[int, int], device: torch.device) -> Positions:
         height, width = grid

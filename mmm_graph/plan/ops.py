@@ -12,26 +12,46 @@ TURN = -1
 """Index of a loop that is not unrolled, in the steps of a Repeat's body; the interpreter puts in the turn."""
 
 
+Span = tuple[int, int]
+"""Rows a to b (not included) of an image-shaped value."""
+Share = tuple[int, int]
+"""(k, n): the k-th of n shares of the batch, as even as they can be, the larger ones first."""
+WHOLE: Share = (0, 1)
+
+
 class Value(NamedTuple):
-    """The name of one piece of one value: `name` is `node/path.port`; `span` is the interval of its split dim."""
+    """The name of one piece of one value: `name` is `node/path.port`; `span` and `share` say which piece."""
 
     request: str
     name: str
     step: tuple[int, ...] = ()  # index in each enclosing loop, outermost first
     patch: int = ALL
-    span: tuple[int, int] | None = None
+    span: Span | None = None  # None = all rows, or it has none
+    share: Share = WHOLE
 
 
 class At(NamedTuple):
-    """Where in the work a Run stands; bound on the exchange, on noise, and shown in events and traces."""
+    """Where in the work a Run stands; bound on the exchange, on noise, and shown in events and traces.
+
+    Attributes:
+        patch: index of the patch of a pipelined loop, or ALL.
+        share: which share of the batch it works on.
+        spans: the rows that each of the ranks that share them holds, together those of the patch; () = all rows are
+            here.
+        member: whose of `spans` are its own.
+        total: rows of the whole image; 0 where there are none, or nobody needs to know.
+        sync: nothing stale may be read: a warm-up evaluation, or an exact plan.
+    """
 
     request: str
     node: str
     step: tuple[int, ...] = ()
     patch: int = ALL
-    span: tuple[int, int] | None = None
+    share: Share = WHOLE
+    spans: tuple[Span, ...] = ()
     member: int = 0
-    size: int = 1
+    total: int = 0
+    sync: bool = True
 
 
 Reads = tuple[tuple[str, Value], ...]

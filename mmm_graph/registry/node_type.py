@@ -65,6 +65,8 @@ class Part:
         reads, writes: state keys. A Cond input arrives flattened: `cond.embeds`.
         params: number of weights it holds.
         flops: multiply-adds x 2 for one batch element at the config's own size.
+        sizes: numbers in each key that it writes, for one batch element at the config's own size.
+        kept: numbers that its attention keeps for one batch element and branch in a pipelined loop (keys, values).
     """
 
     name: str
@@ -72,6 +74,26 @@ class Part:
     writes: tuple[str, ...]
     params: int = 0
     flops: float = 0.0
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    kept: int = 0
+
+
+@dataclass(frozen=True)
+class Sharding:
+    """How the work of one call may be shared by ranks; what is not said cannot be shared.
+
+    Attributes:
+        units: method -> the rows of its image-shaped inputs are cut at multiples of this (patch size, total stride).
+        heads: attention heads that `ulysses` and `tensor` share; the least of all its layers.
+        refused: axis, or "patches" for a pipelined loop -> why this model cannot do it.
+        joint: state keys of tokens that have no rows (the text of joint attention): the first member of the first
+            patch carries them, the others never see them.
+    """
+
+    units: Mapping[str, int] = field(default_factory=dict)
+    heads: int = 0
+    refused: Mapping[str, str] = field(default_factory=dict)
+    joint: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,9 +108,10 @@ class Method:
     facts: Callable[[Any, Any, Facts], Facts] | None = None
     attribute: str = ""
     doc: str = ""
+    rowwise: bool = False
 
 
-def method(
+def method(  # noqa: PLR0913 - one call declares a whole method, by keyword
     *,
     returns: Mapping[str, str | PortType],
     config: type[Config] = Empty,
@@ -97,6 +120,7 @@ def method(
     facts: Callable[[Any, Any, Facts], Facts] | None = None,
     attribute: str = "",
     doc: str = "",
+    rowwise: bool = False,
     ports: Mapping[str, str | PortType] | None = None,
     **inputs: str | PortType,
 ) -> Method:
@@ -114,6 +138,8 @@ def method(
             such as the number of evaluations or the prediction type, keyed `port` or `port.name`. Raise
             ValueError to refuse.
         attribute: name of the Python method; default: the method's own name, `forward` being `__call__`.
+        rowwise: rows of image-shaped inputs give the same rows of its outputs, so that it may run on a piece of an
+            image; noise is drawn for the whole and cut. A fact `rowwise: False` takes it back.
         ports: inputs whose names clash with a keyword of this function.
         inputs: ports as `name="Kind[dims]"`. `$x` in a dim is a field of the node's config or the model's.
     """
@@ -127,6 +153,7 @@ def method(
         facts,
         attribute,
         doc,
+        rowwise,
     )
 
 
@@ -143,6 +170,7 @@ class ModelType:
     weights: bool = True
     doc: str = ""
     source: str = ""
+    sharding: Callable[[Any], Sharding] | None = None
 
 
 def model_type(  # noqa: PLR0913 - one call declares a whole type, by keyword
@@ -156,6 +184,7 @@ def model_type(  # noqa: PLR0913 - one call declares a whole type, by keyword
     weights: bool = True,
     doc: str = "",
     source: str = "",
+    sharding: Callable[[Any], Sharding] | None = None,
 ) -> ModelType:
     """Declare a model kind `role.name`.
 
@@ -171,6 +200,7 @@ def model_type(  # noqa: PLR0913 - one call declares a whole type, by keyword
             `weights:` source may still be given; the builder then gets `path`, the resolved file or folder.
         doc: one paragraph for `mmm nodes describe`.
         source: the paper or reference implementation.
+        sharding: config -> how ranks may share one call; None: they cannot.
 
     Raises:
         ValueError: the kind is not `role.name`, or there is no method for a role that needs one.
@@ -179,7 +209,7 @@ def model_type(  # noqa: PLR0913 - one call declares a whole type, by keyword
     if role not in ROLES or not kind.partition(".")[2]:
         raise ValueError(f"model kind {kind!r} must be role.name with a role of {', '.join(sorted(ROLES))}")
     ports = {k: parse_port(v) for k, v in (state or {}).items()}
-    return ModelType(kind, config, builder, dict(methods), parts, ports, weights, doc, source)
+    return ModelType(kind, config, builder, dict(methods), parts, ports, weights, doc, source, sharding)
 
 
 def sampler_type(
@@ -205,6 +235,7 @@ class OpType:
     accumulation: str = "mean"
     doc: str = ""
     source: str = ""
+    rowwise: bool = False
 
 
 def op_type(  # noqa: PLR0913 - one call declares a whole type, by keyword
@@ -220,6 +251,7 @@ def op_type(  # noqa: PLR0913 - one call declares a whole type, by keyword
     accumulation: str = "mean",
     doc: str = "",
     source: str = "",
+    rowwise: bool = False,
     ports: Mapping[str, str | PortType] | None = None,
     **inputs: str | PortType,
 ) -> OpType:
@@ -236,6 +268,7 @@ def op_type(  # noqa: PLR0913 - one call declares a whole type, by keyword
         facts: (node config, config of each used model, facts of the inputs) -> facts of the outputs;
             ValueError refuses.
         accumulation: for losses, how micro-batches add up: "mean" or "feature_cache".
+        rowwise: see `method`.
     """
     merged = {**(ports or {}), **inputs}
     return OpType(
@@ -251,6 +284,7 @@ def op_type(  # noqa: PLR0913 - one call declares a whole type, by keyword
         accumulation,
         doc,
         source,
+        rowwise,
     )
 
 
