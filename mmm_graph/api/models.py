@@ -14,6 +14,7 @@ from mmm_graph.graph.graph import ModelNode
 from mmm_graph.registry import Registry
 from mmm_graph.runtime.build import Built, build_models
 from mmm_graph.runtime.engine import Engine
+from mmm_graph.runtime.world import World
 
 
 class Models:
@@ -24,12 +25,20 @@ class Models:
         expected: hashes that weights must have; others are refused.
     """
 
-    def __init__(self, registry: Registry, base: Path, device: torch.device, weights: Path | None) -> None:
-        """`base` and `weights` are those of Session."""
+    def __init__(
+        self,
+        registry: Registry,
+        base: Path,
+        device: torch.device,
+        weights: Path | None,
+        world: World | None = None,
+    ) -> None:
+        """The arguments are those of Session."""
         self.built: dict[str, Built] = {}
         self.expected: Mapping[str, str] = {}
         self._registry, self._base, self._device, self._weights = registry, base, device, weights
-        self._engine = Engine(registry, self.built, device=device)
+        self._world = world
+        self._engine = Engine(registry, self.built, device=device, world=world)
         self._lock, self._running = threading.RLock(), False
 
     def get(self, nodes: Mapping[str, ModelNode], name: str) -> Built:

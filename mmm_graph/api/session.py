@@ -25,10 +25,13 @@ from mmm_graph.errors import InputError, MmmError, Problem, did_you_mean, proble
 from mmm_graph.graph.compile import compile_graph
 from mmm_graph.graph.graph import Graph, ModelNode
 from mmm_graph.graph.sections import compile_all
+from mmm_graph.plan.arrange import arrange
 from mmm_graph.plan.place import Plan, make_plan
 from mmm_graph.registry import Notifier, Registry, load_registry
 from mmm_graph.runtime.events import Event, Request, Result
+from mmm_graph.runtime.world import World
 from mmm_graph.spec import dump_spec, load_spec, with_values
+from mmm_graph.spec.plan_file import find_plan
 from mmm_graph.train.options import TrainOptions
 from mmm_graph.train.outputs import write_graph
 from mmm_graph.train.record import StageRecord
@@ -62,6 +65,8 @@ class Session:
         base: Path | None = None,
         name: str | None = None,
         branches: Branches = "batched",
+        plan: str | None = None,
+        world: World | None = None,
         cancel: Callable[[], bool] | None = None,
         warn: Callable[[Problem], None] | None = None,
     ) -> None:
@@ -77,11 +82,14 @@ class Session:
             name: what the file is called in the origin of outputs.
             branches: "batched" runs guidance branches as one call where that is provably the same; "turn" one after
                 the other, in less memory.
+            plan: who does what: a plan of the file, or "other.yaml#name". Its ranks are threads of this process, unless
+                `world` says otherwise.
+            world: the processes that are the plan's ranks (`mmm_graph.runtime.world`); rank 0 gets the outputs.
             cancel: asked before every node; True stops a run.
             warn: told of plugins that fail while they observe.
 
         Raises:
-            InputError: the file cannot be read, or the folder of weights.
+            InputError: the file cannot be read, or the folder of weights; there is no such plan.
         """
         text = source.text() if isinstance(source, GraphBuilder) else source
         self.spec = load_spec(text, sets=sets, params=params, params_file=params_file, base=base)
@@ -91,8 +99,11 @@ class Session:
             check_weights(weights, self.spec.models)
         self.registry = registry or load_registry()
         self.device = torch.device(device)
-        self._models = Models(self.registry, self.base, self.device, weights)
+        self.world = world
+        self._models = Models(self.registry, self.base, self.device, weights, world)
         self.branches: Branches = branches
+        self._named = find_plan(self.spec, plan) if plan is not None else None
+        self._planner = self.plan  # one object, by which the engine knows what it has prepared
         self._cancel = cancel or (lambda: False)
         self._repeated: Origin | None = None
         self._notifier = Notifier(self.registry, warn or (lambda found: None))
@@ -120,9 +131,17 @@ class Session:
         """
         return tuple(w for graph in compile_all(self.spec, self.registry).values() for w in graph.warnings)
 
-    def plan(self) -> Plan:
-        """Who does what: on one device everything is on rank 0."""
-        return make_plan(self.graph, self.registry, branches=self.branches)
+    def plan(self, graph: Graph | None = None) -> Plan:
+        """Who does what in the session's graph, or in that one; without a plan everything is on rank 0.
+
+        Raises:
+            InputError: E5xx, the graph cannot be run so.
+        """
+        graph = graph or self.graph
+        if self._named is None:
+            return make_plan(graph, self.registry, branches=self.branches)
+        spec, name, place = self._named
+        return arrange(graph, self.registry, spec, name=name, place=place, branches=self.branches)
 
     def show(self, section: str = "main", width: int = 100) -> str:
         """The compiled section as text; `mmm_graph.view` draws it as SVG and HTML, notebooks show the SVG."""
@@ -146,7 +165,7 @@ class Session:
         records = run_training(
             self.spec, self.registry, folder, stages=stages or None, options=chosen, cancel=self._cancel
         )
-        self._models = Models(self.registry, self.base, self.device, folder)
+        self._models = Models(self.registry, self.base, self.device, folder, self.world)
         return records
 
     def save(self, folder: str | Path) -> Path:
@@ -329,7 +348,7 @@ class Session:
                 requests,
                 outputs=outputs,
                 supply=supply,
-                plan=None if self.branches == "batched" else self.plan(),
+                plan=None if self._named is None and self.branches == "batched" else self._planner,
                 on_event=observer,
                 cancel=cancel or self._cancel,
                 isolate=isolate,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,7 @@ def load_module(
     device: torch.device | str = "cpu",
     what: str = "the model",
     place: Place | None = None,
+    keep: Callable[[str], bool] = lambda name: True,
 ) -> None:
     """Give every weight and saved buffer its value from the checkpoint.
 
@@ -37,6 +38,7 @@ def load_module(
         prefix: only names below it are read; the rest of the checkpoint belongs to others.
         dtype: of floating-point tensors; None = what the module was built with.
         what: whose weights, for errors.
+        keep: whether a tensor, by its name in the module, is wanted; the others are not read.
 
     Raises:
         RunError: E610, names that are missing, unused or of another shape; all of them.
@@ -59,7 +61,7 @@ def load_module(
         found = "; ".join(f"{len(v)} {k} ({_some(v)})" for k, v in lists if v)
         message = f"{what}: {checkpoint.path}{'#' + prefix if prefix else ''} does not fit: {found}"
         raise RunError(problem("E610", message, place, "the config and the file must be of the same model"))
-    targets = {there[n]: own for n, own in names.items() if n in there}
+    targets = {there[n]: own for n, own in names.items() if n in there and any(map(keep, alike[own]))}
     for name, value in checkpoint.read(list(targets), device):
         own = targets[name]
         cast = dtype or state[own].dtype

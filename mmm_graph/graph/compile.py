@@ -11,6 +11,7 @@ from mmm_graph.graph.context import Context
 from mmm_graph.graph.expand import compile_nodes
 from mmm_graph.graph.graph import Call, Graph, Input, Loop, Node, Output, Ref
 from mmm_graph.graph.models import resolve_models, solve_configs
+from mmm_graph.graph.nodes import facts_of_node
 from mmm_graph.graph.parallel import check_plans
 from mmm_graph.graph.requires import check_requires
 from mmm_graph.graph.scope import Bound, Scope, Wire
@@ -162,8 +163,8 @@ def _resolved(ctx: Context, node: Node) -> Node:
     """The node with every dim in canonical form and its facts."""
     for port, type_ in node.outputs.items():
         _whole(ctx, f"{node.path}.{port}", type_, node)
-    facts = {f"{p}.{k}": v for p in node.outputs for k, v in ctx.facts.get(Ref(node.path, p), {}).items()}
-    new = replace(node, outputs={k: ctx.unifier.type(v) for k, v in node.outputs.items()}, facts=facts)
+    outputs = {k: ctx.unifier.type(v) for k, v in node.outputs.items()}
+    new = replace(node, outputs=outputs, facts=facts_of_node(ctx, node))
     return replace(new, body=tuple(_resolved(ctx, n) for n in new.body)) if isinstance(new, Loop) else new
 
 
@@ -195,9 +196,6 @@ def _warnings(
     found = [warning("W210", f"no output needs node {n!r}", ctx.spec.place("nodes", n)) for n in idle]
     unread = [k for k in inputs if Ref("$in", k) not in ctx.read]
     found += [warning("W211", f"nothing reads input {k!r}", ctx.spec.place("inputs", k)) for k in unread]
-    if ctx.spec.parallel is not None:
-        message = "`parallel:` is read and its names are checked, but this version runs on one device"
-        found.append(warning("W215", message, ctx.spec.place("parallel")))
     return found
 
 

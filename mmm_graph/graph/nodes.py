@@ -188,5 +188,6 @@ def _facts(ctx: Context, scope: Scope, node: Node, function: Any) -> bool:
 
 
 def facts_of_node(ctx: Context, node: Node) -> dict[str, Any]:
-    """Facts of a node's outputs as `port.name`."""
-    return {f"{p}.{k}": v for p in node.outputs for k, v in ctx.facts.get(Ref(node.path, p), {}).items()}
+    """Facts of a node's outputs as `port.name`, and those of the node itself as `name`."""
+    ports = {p: ctx.facts.get(Ref(node.path, p), {}) for p in (*node.outputs, "")}
+    return {f"{p}.{k}" if p else k: v for p, facts in ports.items() for k, v in facts.items()}

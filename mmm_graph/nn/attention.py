@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmm_graph.nn.init import zero
+from mmm_graph.nn.linear import RowLinear
 from mmm_graph.nn.norm import GroupNorm
 from mmm_graph.parallel.exchange import SINGLE, Exchange
+from mmm_graph.parallel.tensor import TensorSplit
+
+BY_HEADS = TensorSplit(columns={"q": 1, "k": 1, "v": 1}, rows=("out",), heads="num_heads")
+"""Ranks of a tensor axis hold the q, k, v and out of some of the heads."""
 
 
 class Attention(nn.Module):
@@ -23,6 +30,8 @@ class Attention(nn.Module):
     Raises:
         ValueError: `dim` is not a multiple of `num_heads` and `head_dim` is not given.
     """
+
+    tensor_split: ClassVar[TensorSplit] = BY_HEADS
 
     def __init__(
         self,
@@ -42,7 +51,7 @@ class Attention(nn.Module):
         self.q = nn.Linear(dim, inner, bias)
         self.k = nn.Linear(dim, inner, bias)
         self.v = nn.Linear(dim, inner, bias)
-        self.out = nn.Linear(inner, dim)
+        self.out = RowLinear(inner, dim)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """`mask` True = attend, broadcast to [b,n,l,l]; with it, causality is the caller's to put in the mask."""
@@ -58,6 +67,8 @@ class CrossAttention(nn.Module):
     Nothing is exchanged: each query sees all of the condition wherever it is computed.
     """
 
+    tensor_split: ClassVar[TensorSplit] = BY_HEADS
+
     def __init__(self, dim: int, cond_dim: int, num_heads: int, *, bias: bool = True) -> None:
         super().__init__()
         head_width(dim, num_heads)
@@ -65,7 +76,7 @@ class CrossAttention(nn.Module):
         self.q = nn.Linear(dim, dim, bias)
         self.k = nn.Linear(cond_dim, dim, bias)
         self.v = nn.Linear(cond_dim, dim, bias)
-        self.out = nn.Linear(dim, dim)
+        self.out = RowLinear(dim, dim)
 
     def forward(self, x: Tensor, cond: Tensor, mask: Tensor | None = None) -> Tensor:
         """`mask` [b,t], True = attend."""

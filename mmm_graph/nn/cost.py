@@ -62,6 +62,20 @@ def cross_attention(dim: int, tokens: int, cond_dim: int, cond_tokens: int, *, b
     )
 
 
+def joint_attention(
+    dim: int, tokens: int, text_tokens: int, *, norm_dim: int = 0, last: bool = False
+) -> Cost:
+    """nn.joint.JointAttention with text as wide as the image tokens.
+
+    Args:
+        norm_dim: width of a head when queries and keys are normed, else 0.
+        last: the result for the text is dropped.
+    """
+    both = tokens + text_tokens
+    total = linear(dim, dim, tokens) * 4 + linear(dim, dim, text_tokens) * (3 if last else 4)
+    return total + pairs(dim, both, both) + Cost(4 * norm_dim)
+
+
 def pixel_attention(channels: int, pixels: int) -> Cost:
     """nn.attention.PixelAttention."""
     return norm(channels) + attention(channels, pixels)

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmm_graph.errors import RunError, problem
 from mmm_graph.parallel.exchange import SINGLE, Exchange
 
 
@@ -50,8 +51,7 @@ class GridEmbedding(nn.Module):
 
     def __init__(self, dim: int, base: int) -> None:
         super().__init__()
-        if dim % 4:
-            raise ValueError(f"width {dim} of a 2D sine-cosine embedding must be a multiple of 4")
+        check_width(dim)
         self.exchange: Exchange = SINGLE
         self.layer = ""
         self.dim, self.base = dim, base
@@ -59,13 +59,51 @@ class GridEmbedding(nn.Module):
     def forward(self, grid: tuple[int, int], like: Tensor) -> Tensor:
         """Embedding in the dtype and on the device of `like`."""
         at = self.exchange.positions(grid, like.device)
-        rows = axis_waves(at.rows.double() * (self.base / at.height), self.dim // 2)
-        cols = axis_waves(at.cols.double() * (self.base / at.width), self.dim // 2)
-        height, width = grid
-        # Columns come first in the channels, as in the published DiT and MAE code.
-        both = [cols[None].expand(height, -1, -1), rows[:, None].expand(-1, width, -1)]
-        # Published models hold it in float32, so that is what it is rounded to.
-        return torch.cat(both, dim=-1).flatten(0, 1).float().to(like.dtype)
+        rows = at.rows.double() * (self.base / at.height)
+        cols = at.cols.double() * (self.base / at.width)
+        return grid_waves(rows, cols, self.dim).to(like.dtype)
+
+
+class CentredGridEmbedding(nn.Module):
+    """Fixed 2D sine-cosine position embedding; a grid of tokens lies in the centre of a larger one: (h, w) -> h*w d.
+
+    Args:
+        dim: width d, a multiple of 4.
+        base: side of the grid that the model was trained on; the positions of the larger grid run from 0 to it.
+        side: of the larger grid.
+
+    Raises:
+        ValueError: `dim` is not a multiple of 4.
+    Source: Esser et al. 2024 (arXiv:2403.03206), section 5.3.2, laid out as the published weights have it.
+    """
+
+    def __init__(self, dim: int, base: int, side: int) -> None:
+        super().__init__()
+        check_width(dim)
+        self.exchange: Exchange = SINGLE
+        self.layer = ""
+        self.dim, self.base, self.side = dim, base, side
+
+    def forward(self, grid: tuple[int, int], like: Tensor) -> Tensor:
+        """Embedding in the dtype and on the device of `like`.
+
+        Raises:
+            RunError: the whole grid of tokens is larger than the grid of positions.
+        """
+        at = self.exchange.positions(grid, like.device)
+        if max(at.height, at.width) > self.side:
+            raise RunError(
+                problem(
+                    "E706",
+                    f"{at.height} x {at.width} patches, but there are {self.side} x {self.side} positions",
+                    hint="make the image smaller",
+                )
+            )
+        top, left = (self.side - at.height) // 2, (self.side - at.width) // 2
+        step = self.side / self.base
+        # The published positions were divided in float32.
+        rows, cols = (at.rows + top).float() / step, (at.cols + left).float() / step
+        return grid_waves(rows, cols, self.dim).to(like.dtype)
 
 
 def sinusoid(
@@ -85,6 +123,24 @@ def sinusoid(
     angles = t.float()[:, None] * torch.exp(-math.log(period) * steps / (half - shift))
     waves = (angles.cos(), angles.sin()) if cos_first else (angles.sin(), angles.cos())
     return torch.cat(waves, dim=-1)
+
+
+def check_width(dim: int) -> None:
+    """Half the width is for rows and half for columns, in sines and cosines.
+
+    Raises:
+        ValueError: `dim` is not a multiple of 4.
+    """
+    if dim % 4:
+        raise ValueError(f"width {dim} of a 2D sine-cosine embedding must be a multiple of 4")
+
+
+def grid_waves(rows: Tensor, cols: Tensor, dim: int) -> Tensor:
+    """Waves of a grid of positions, row by row: h, w -> h*w dim, float32, which is what published models hold."""
+    down, across = axis_waves(rows.double(), dim // 2), axis_waves(cols.double(), dim // 2)
+    # Columns come first in the channels, as in the published DiT and MAE code.
+    both = [across[None].expand(len(rows), -1, -1), down[:, None].expand(-1, len(cols), -1)]
+    return torch.cat(both, dim=-1).flatten(0, 1).float()
 
 
 def axis_waves(positions: Tensor, dim: int) -> Tensor:

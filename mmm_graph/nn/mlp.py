@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from mmm_graph.nn.linear import RowLinear
+from mmm_graph.parallel.tensor import TensorSplit
 
 ActivationName = Literal["gelu", "gelu_tanh", "quick_gelu", "silu", "relu"]
 
@@ -23,11 +26,13 @@ class Mlp(nn.Module):
         activation: a name in ACTIVATIONS.
     """
 
+    tensor_split: ClassVar[TensorSplit] = TensorSplit(columns={"up": 1}, rows=("down",))
+
     def __init__(self, dim: int, hidden: int, activation: ActivationName = "gelu") -> None:
         super().__init__()
         self.activation = ACTIVATIONS[activation]
         self.up = nn.Linear(dim, hidden)
-        self.down = nn.Linear(hidden, dim)
+        self.down = RowLinear(hidden, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.down(self.activation(self.up(x)))
@@ -40,10 +45,12 @@ class GatedMlp(nn.Module):
     Source: Shazeer 2020 (arXiv:2002.05202), GEGLU.
     """
 
+    tensor_split: ClassVar[TensorSplit] = TensorSplit(columns={"up": 2}, rows=("down",))
+
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
         self.up = nn.Linear(dim, 2 * hidden)
-        self.down = nn.Linear(hidden, dim)
+        self.down = RowLinear(hidden, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         value, gate = self.up(x).chunk(2, dim=-1)

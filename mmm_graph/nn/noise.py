@@ -23,6 +23,8 @@ class Noise:
         path: path of the node that draws.
         elements: number of each row in the request's batch; routing may leave some out.
         index: index in each enclosing loop, outermost first.
+        window: (a, b, whole): the call works on rows a to b of so many. What has rows (two axes or more) is drawn for
+            the whole and cut, so that an image does not depend on how many ranks made it.
 
     Raises:
         ValueError: neither one seed nor as many as rows.
@@ -32,6 +34,7 @@ class Noise:
     path: str
     elements: tuple[int, ...]
     index: tuple[int, ...] = ()
+    window: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
         if len(self.seeds) not in (1, len(self.elements)):
@@ -48,9 +51,8 @@ class Noise:
         name: str = "",
     ) -> Tensor:
         """Standard normal numbers, [b, *shape]: drawn in float32 on the CPU, then cast and moved."""
-        return self._draw(f"normal/{name}", lambda g: torch.randn(tuple(shape), generator=g), shape).to(
-            device, dtype
-        )
+        draw: Draw = lambda g: self._cut(shape, lambda size: torch.randn(size, generator=g))  # noqa: E731
+        return self._draw(f"normal/{name}", draw, shape).to(device, dtype)
 
     def uniform(
         self,
@@ -61,16 +63,25 @@ class Noise:
         name: str = "",
     ) -> Tensor:
         """Numbers in [0, 1), [b, *shape]."""
-        return self._draw(f"uniform/{name}", lambda g: torch.rand(tuple(shape), generator=g), shape).to(
-            device, dtype
-        )
+        draw: Draw = lambda g: self._cut(shape, lambda size: torch.rand(size, generator=g))  # noqa: E731
+        return self._draw(f"uniform/{name}", draw, shape).to(device, dtype)
 
     def integers(
         self, high: int, shape: Sequence[int] = (), *, device: torch.device | str = "cpu", name: str = ""
     ) -> Tensor:
         """Whole numbers in [0, high), int64, [b, *shape]."""
-        draw: Draw = lambda g: torch.randint(high, tuple(shape), generator=g)  # noqa: E731
+        draw: Draw = lambda g: self._cut(shape, lambda size: torch.randint(high, size, generator=g))  # noqa: E731
         return self._draw(f"integers/{name}", draw, shape, torch.int64).to(device)
+
+    def _cut(self, shape: Sequence[int], draw: Callable[[tuple[int, ...]], Tensor]) -> Tensor:
+        """What is drawn for the whole, cut to the window; rows are the last axis but one."""
+        if self.window is None or len(shape) < 2:
+            return draw(tuple(shape))
+        start, stop, whole = self.window
+        rows = shape[-2]
+        scaled = whole * rows // (stop - start)
+        drawn = draw((*shape[:-2], scaled, shape[-1]))
+        return drawn.narrow(-2, start * rows // (stop - start), rows)
 
     def _draw(
         self, name: str, draw: Draw, shape: Sequence[int], dtype: torch.dtype = torch.float32

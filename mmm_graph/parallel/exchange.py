@@ -58,7 +58,7 @@ class Exchange(Protocol):
     def clear(self, request: str) -> None:
         """Forget what is kept for a request that has ended."""
 
-    def attention(  # noqa: PLR0913 - what attention may depend on
+    def attention(
         self,
         layer: str,
         q: Tensor,
@@ -109,7 +109,7 @@ class Single:
     def clear(self, request: str) -> None:
         return None
 
-    def attention(  # noqa: PLR0913
+    def attention(
         self,
         layer: str,
         q: Tensor,

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor
 
+T_co = TypeVar("T_co", covariant=True)
 
-class Gathering(Protocol):
+
+@runtime_checkable
+class Pending(Protocol[T_co]):
     """An exchange under way."""
 
-    def wait(self) -> list[Tensor]:
-        """What all members gave, in their order."""
+    def wait(self) -> T_co:
+        """What it brings; asked again, the same."""
+
+
+Gathering = Pending[list[Tensor]]
+"""Brings what all members gave, in their order."""
 
 
 class Group(Protocol):
     """Every member calls the same methods in the same order, with shapes that the others can work out.
 
     Nothing is negotiated: a receiver says which shapes it expects. Tensors that are handed over may be overwritten as
-    soon as a call (of `gather`: its `wait`) returns. Sums are made in the order of the members, so that every
-    transport gives the same bits.
+    soon as a call (of what is pending: its `wait`) returns. Sums are made in the order of the members, so that every
+    transport gives the same bits. What comes is contiguous.
 
     Attributes:
         index: own place among the members.
@@ -39,5 +46,65 @@ class Group(Protocol):
     def all_reduce(self, x: Tensor) -> Tensor:
         """The sum of what all gave."""
 
-    def swap(self, gives: Mapping[int, Tensor], shapes: Mapping[int, Sequence[int]]) -> dict[int, Tensor]:
-        """Give tensors to some members and take tensors of those shapes from some, all at once."""
+    def swap(
+        self, gives: Mapping[int, Tensor], shapes: Mapping[int, Sequence[int]], like: Tensor
+    ) -> dict[int, Tensor]:
+        """Give tensors to some members and take tensors of those shapes from some, all at once.
+
+        All members call it, also one that gives or takes nothing. What is taken has the dtype and device of `like`.
+        """
+
+    def start_swap(
+        self, gives: Mapping[int, Tensor], shapes: Mapping[int, Sequence[int]], like: Tensor
+    ) -> Pending[dict[int, Tensor]]:
+        """`swap`, while the caller goes on."""
+
+
+class Ready:
+    """An exchange that is over when it starts."""
+
+    def __init__(self, parts: list[Tensor]) -> None:
+        self.parts = parts
+
+    def wait(self) -> list[Tensor]:
+        return self.parts
+
+
+class Taken:
+    """A swap that is over when it starts."""
+
+    def __init__(self, parts: dict[int, Tensor]) -> None:
+        self.parts = parts
+
+    def wait(self) -> dict[int, Tensor]:
+        return self.parts
+
+
+class Alone:
+    """A group of one: it has all there is. Has no state, so one object serves all."""
+
+    index = 0
+    size = 1
+
+    def gather(self, x: Tensor, shapes: Sequence[Sequence[int]]) -> Gathering:
+        return Ready([x])
+
+    def all_to_all(self, xs: Sequence[Tensor], shapes: Sequence[Sequence[int]]) -> list[Tensor]:
+        return list(xs)
+
+    def all_reduce(self, x: Tensor) -> Tensor:
+        return x
+
+    def swap(
+        self, gives: Mapping[int, Tensor], shapes: Mapping[int, Sequence[int]], like: Tensor
+    ) -> dict[int, Tensor]:
+        return {}
+
+    def start_swap(
+        self, gives: Mapping[int, Tensor], shapes: Mapping[int, Sequence[int]], like: Tensor
+    ) -> Pending[dict[int, Tensor]]:
+        return Taken({})
+
+
+ALONE: Group = Alone()
+"""The group of an axis that a model is not spread over."""

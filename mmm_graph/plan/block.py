@@ -6,11 +6,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from mmm_graph.graph.graph import Graph, Loop, Node, Ref
+from mmm_graph.plan.axes import Member, Team, alone
 from mmm_graph.plan.chain import Segment, draws, segments
 from mmm_graph.plan.flow import Flow, Scope, keyed
 from mmm_graph.plan.ops import Fn
 from mmm_graph.plan.place import Plan
 from mmm_graph.plan.rewrite import Batch, find_batches
+from mmm_graph.plan.rows import INNER, PLAIN, Form, Works, form_of
 from mmm_graph.plan.select import Needs
 from mmm_graph.registry.registry import Registry
 
@@ -19,19 +21,36 @@ Names = tuple[tuple[str, str], ...]
 
 @dataclass
 class Step:
-    """A task of every turn. `release`: names that nothing in this body reads afterwards."""
+    """A task of every turn.
+
+    Attributes:
+        team: who does it.
+        forms: how what it reads and writes may be cut, by key; what is not named is taken whole.
+        unit: rows are cut at multiples of this; 0: it takes whole images.
+        base: key of the input whose rows are meant.
+        joint: keys that only the first member of the first patch has.
+        patched: in a pipelined loop it runs patch by patch.
+        batched: it works element by element.
+        release: names that nothing in this body reads afterwards.
+    """
 
     fn: Fn
-    rank: int
+    team: Team
     path: str
     reads: Names
     writes: Names
     cost: float = 0.0
+    forms: Mapping[str, Form] = field(default_factory=dict)
+    unit: int = 0
+    base: str = ""
+    joint: frozenset[str] = frozenset()
+    patched: bool = False
+    batched: bool = False
     index: int = 0
     release: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        self.ranks = (self.rank,)
+        self.ranks = tuple(m.rank for m in self.team)
 
 
 @dataclass
@@ -111,19 +130,25 @@ class Blocks:
     Attributes:
         main: the top level.
         start: names that are there from the beginning: inputs, and what is given instead of computed.
-        rank: rank where a name is made.
+        team: who makes a name.
     """
 
     def __init__(self, graph: Graph, registry: Registry, plan: Plan, needs: Needs, wishes: Wishes) -> None:
         self.graph, self.registry, self.plan, self.needs, self.wishes = graph, registry, plan, needs, wishes
         self.flow = Flow(graph)
-        self.batches = find_batches(self.flow, registry, needs) if plan.branches == "batched" else {}
-        self.rank: dict[str, int] = {}
+        self.works = Works(self.flow, registry)
+        batched = plan.branches == "batched"
+        self.batches = find_batches(self.flow, registry, needs, plan.in_turn) if batched else {}
+        self.team: dict[str, Team] = {}
         self._hoisted: list[tuple[int, Step]] = []
         self._num_steps = 0
         self.main = self._block(graph.nodes, (), ())
         self.start = self._start()
         self._settle(self.main, ())
+
+    def home(self, name: str) -> int:
+        """The first rank that makes a name; 0 for what is there from the beginning."""
+        return self.team[name][0].rank if name in self.team else 0
 
     def _block(self, nodes: tuple[Node, ...], scope: Scope, carries: tuple[str, ...]) -> Block:
         block = Block(own=set(carries))
@@ -139,12 +164,12 @@ class Blocks:
             block.entries += made
             if node.path in self.wishes.store:
                 names = tuple((p, f"{node.path}.{p}") for p in sorted(self.needs.ports[node.path]))
-                block.entries.append(Step(("store", node.path), self.rank[names[0][1]], node.path, names, ()))
+                block.entries.append(Step(("store", node.path), alone(0), node.path, names, ()))
         if not scope:
             for name, ref in self.wishes.outputs.items():
                 value = self.flow.name(ref, ())
                 reads = (("x", value),)
-                block.entries.append(Step(("output", name), self.rank.get(value, 0), ref.source, reads, ()))
+                block.entries.append(Step(("output", name), alone(0), ref.source, reads, ()))
         return block
 
     def _start(self) -> tuple[str, ...]:
@@ -153,6 +178,17 @@ class Blocks:
         found = tuple(sorted({n for n in names if n in read}))
         self.main.own.update(found)
         return found
+
+    def start_form(self, name: str) -> Form:
+        """How a value that is there from the beginning may be cut."""
+        at = max(
+            (i for i, char in enumerate(name) if char == "." and name[:i] in self.flow.sites), default=-1
+        )
+        head, _, tail = name.partition(".")
+        if at < 0 and head not in ("$in", "$data"):
+            return PLAIN
+        ref = Ref(head, tail) if at < 0 else Ref(name[:at], name[at + 1 :])
+        return form_of(self.flow.type(ref, ()))
 
     def _settle(self, block: Block, ends: tuple[str, ...]) -> None:
         """Find where each name of the block dies."""
@@ -192,7 +228,8 @@ class Blocks:
         name = self.flow.name
         carried = sorted(self.needs.carry.get(loop.path, ()))
         for key in carried:
-            self.rank[f"{loop.path}.$carry.{key}"] = self.rank.get(name(loop.carry[key], scope), 0)
+            first = name(loop.carry[key], scope)
+            self.team[f"{loop.path}.$carry.{key}"] = self.team.get(first, alone(0))
         block = self._block(loop.body, inner, tuple(f"{loop.path}.$carry.{k}" for k in carried))
         wanted = self.needs.ports[loop.path]
         carry, out = [], []
@@ -216,7 +253,7 @@ class Blocks:
         ends = dict.fromkeys([*(c[2] for c in carry), *(o[1] for o in out), *(c[1] for c in collect), flag])
         self._settle(block, tuple(n for n in ends if n))
         for outside, inside, *_ in (*out, *collect):
-            self.rank[outside] = self.rank.get(inside, 0)
+            self.team[outside] = self.team.get(inside, alone(0))
         return Turns(loop, block, tuple(carry), tuple(out), tuple(collect), flag)
 
     def _end(self, loop: Node, ref: Ref, inner: Scope, block: Block) -> str:
@@ -225,16 +262,13 @@ class Blocks:
         if ref.source == "$each" and value not in block.own:
             block.own.add(value)
             depth = len(self.flow.home(ref, inner)) - 1
-            self.rank[value] = 0
-            block.entries.append(Step(("index", depth), 0, loop.path, (), (("x", value),)))
+            self.team[value] = team = everyone(self.plan)
+            block.entries.append(Step(("index", depth), team, loop.path, (), (("x", value),)))
         return value
 
     def _watch(self, loop: Loop, inner: Scope, block: Block, carry: list[tuple[str, str, str]]) -> None:
-        """Report each turn, previews and streamed values."""
+        """Report each turn, previews and streamed values, where the user is: on rank 0."""
         total = loop.count if loop.count is not None else loop.limit
-        known = [n for _, _, n in carry if n in block.own or n in self.rank] or [
-            n for e in block.entries if isinstance(e, Step) for _, n in e.writes
-        ]
         shown: list[tuple[Fn, str]] = []
         if loop.preview is not None:
             shown.append(
@@ -245,9 +279,13 @@ class Blocks:
                 shown.append(
                     (("stream", loop.path, port), self._end(loop, loop.collect[port][0], inner, block))
                 )
-        shown += [(("turn", loop.path, total or 0), known[-1])] if known else []
+        known = [n for _, _, n in carry if n in block.own or n in self.team]
+        made = [n for e in block.entries if isinstance(e, Step) for _, n in e.writes]
+        near = [n for n in made if any(m.rank == 0 for m in self.team[n])]
+        tick = (known if known and self.home(known[-1]) == 0 else near[-1:]) or known or made
+        shown += [(("turn", loop.path, total or 0), tick[-1])] if tick else []
         for fn, value in shown:
-            block.entries.append(Step(fn, self.rank.get(value, 0), loop.path, (("x", value),), ()))
+            block.entries.append(Step(fn, alone(0), loop.path, (("x", value),), ()))
 
     def _steps(self, node: Node, scope: Scope) -> list[Step]:
         batch = self.batches.get(node.path)
@@ -256,12 +294,15 @@ class Blocks:
         if batch is not None:
             return self._batched(batch, scope)
         names = {k: self.flow.name(r, scope) for k, r in keyed(node.inputs) if r.source != "$each"}
-        wanted = self.needs.ports[node.path]
-        steps = self._chain(node, segments(node, self.graph, self.registry, self.plan, wanted), names, "")
+        steps = self._chain(node, self._segments(node, self.needs.ports[node.path]), names, "")
         if draws(node, self.graph, self.registry):
             rows = enumerate(self.flow.owners(node.path))
             steps[0].reads += tuple((f"rows#{i}", self.flow.name(ref, scope)) for i, ref in rows)
         return steps
+
+    def _segments(self, node: Node, wanted: Collection[str]) -> tuple[Segment, ...]:
+        rowed = self.works[node.path].unit > 0
+        return segments(node, self.graph, self.registry, self.plan, wanted, rowed=rowed)
 
     def _chain(
         self, node: Node, chain: tuple[Segment, ...], names: Mapping[str, str], mark: str
@@ -271,30 +312,47 @@ class Blocks:
         whens = tuple(
             (f"when#{i}", self.flow.name(r, s)) for i, (r, s) in enumerate(self.flow.conditions(node.path))
         )
+        work, inner = self.works[node.path], set[str]()
         for k, segment in enumerate(chain):
             reads = tuple((key, names[key]) for key in segment.reads if key in names)
+            forms = {key: INNER if key in inner else work.forms[key] for key, _ in reads}
             for key in segment.writes:
                 is_port = key in node.outputs and not any(key in s.writes for s in chain[k + 1 :])
                 names[key] = f"{node.path}{mark}.{key}" if is_port else f"{node.path}{mark}.{key}@{k}"
-                self.rank[names[key]] = segment.rank
+                self.team[names[key]] = segment.team
+                forms[f">{key}"] = work.forms[key] if is_port else INNER
+                inner.update(() if is_port else (key,))
             writes = tuple((key, names[key]) for key in segment.writes)
-            found.append(Step(segment.fn, segment.rank, node.path, reads + whens, writes, segment.cost))
+            step = Step(segment.fn, segment.team, node.path, reads + whens, writes, segment.cost, forms)
+            found.append(self._shared(step, segment.joint))
         return found
+
+    def _shared(self, step: Step, joint: frozenset[str] = frozenset()) -> Step:
+        """The step with what is known of cutting its work."""
+        work, scope = self.works[step.path], self.flow.sites[step.path].scope
+        step.unit, step.base, step.joint = work.unit, work.base, joint
+        loop = self.plan.loops.get(scope[-1].path) if scope else None
+        step.patched = work.unit > 0 and loop is not None and loop.patches > 1
+        step.batched = work.batch is not None
+        return step
 
     def _batched(self, batch: Batch, scope: Scope) -> list[Step]:
         """Concatenate, call once, split. What comes from outside the loop is concatenated there."""
         nodes = [self.flow.sites[p].node for p in batch.members]
         links = [dict(keyed(n.inputs)) for n in nodes]
         wanted = sorted({p for m in batch.members for p in self.needs.ports[m]})
-        chain = segments(nodes[0], self.graph, self.registry, self.plan, wanted)
+        chain = self._segments(nodes[0], wanted)
         names = {k: self.flow.name(links[0][k], scope) for k in batch.shared if links[0][k].source != "$each"}
-        before = []
+        work, before = self.works[nodes[0].path], []
         for key in batch.joined:
-            rank = next((s.rank for s in chain if key in s.reads), chain[0].rank)
+            team = next((s.team for s in chain if key in s.reads), chain[0].team)
             parts = tuple((str(i), self.flow.name(link[key], scope)) for i, link in enumerate(links))
             names[key] = f"{batch.members[0]}&.{key}"
-            self.rank[names[key]] = rank
-            step = Step(("cat",), rank, nodes[0].path, parts, (("x", names[key]),))
+            self.team[names[key]] = team
+            step = Step(("cat",), team, nodes[0].path, parts, (("x", names[key]),))
+            form = form_of(self.flow.type(links[0][key], scope), work.batch)
+            step.forms = dict.fromkeys((*(k for k, _ in parts), ">x"), form)
+            self._shared(step).base = "0" if form.height is not None else ""
             depth = max(len(self.flow.home(link[key], scope)) for link in links)
             if depth < len(scope):
                 self._hoisted.append((depth, step))
@@ -305,9 +363,17 @@ class Blocks:
         for port in wanted:
             made = f"{batch.members[0]}&.{port}"
             writes = tuple((str(i), f"{m}.{port}") for i, m in enumerate(batch.members))
-            self.rank.update(dict.fromkeys([n for _, n in writes], self.rank[made]))
-            after.append(Step(("split", len(writes)), self.rank[made], nodes[0].path, (("x", made),), writes))
+            self.team.update(dict.fromkeys([n for _, n in writes], self.team[made]))
+            step = Step(("split", len(writes)), self.team[made], nodes[0].path, (("x", made),), writes)
+            step.forms = dict.fromkeys(("x", *(f">{k}" for k, _ in writes)), work.forms[port])
+            self._shared(step).base = "x" if work.forms[port].height is not None else ""
+            after.append(step)
         return before + calls + after
+
+
+def everyone(plan: Plan) -> Team:
+    """Every rank does it for itself."""
+    return tuple(Member(r) for r in range(plan.ranks))
 
 
 def _entry_writes(entry: Step | Turns) -> list[str]:

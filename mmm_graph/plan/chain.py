@@ -1,4 +1,4 @@
-"""A node -> the segments it runs as: one, or for a method that is a path through parts one per stretch on one rank."""
+"""A node -> the segments it runs as: one, or for a method that is a path through parts one per stretch on one slice."""
 
 from __future__ import annotations
 
@@ -7,29 +7,39 @@ from dataclasses import dataclass
 
 from mmm_graph.errors import InputError, problem
 from mmm_graph.graph.graph import Call, Graph, Node, Op
+from mmm_graph.plan.axes import Member, Team
 from mmm_graph.plan.cost import OP_COST, parts_of, seconds
 from mmm_graph.plan.flow import keyed
 from mmm_graph.plan.ops import Fn
 from mmm_graph.plan.place import Plan
+from mmm_graph.plan.rows import sharding
 from mmm_graph.registry.node_type import ModelType, OpType, Part
 from mmm_graph.registry.registry import Registry
 
 
 @dataclass(frozen=True)
 class Segment:
-    """What one rank does for one node, in keys of the node: its inputs, internal state, its outputs."""
+    """What a team does for one node, in keys of the node: its inputs, internal state, its outputs.
 
-    rank: int
+    Attributes:
+        joint: keys that only the first member of the first patch has.
+    """
+
+    team: Team
     fn: Fn
     reads: tuple[str, ...]
     writes: tuple[str, ...]
     cost: float = OP_COST
+    joint: frozenset[str] = frozenset()
 
 
 def segments(
-    node: Node, graph: Graph, registry: Registry, plan: Plan, wanted: Collection[str]
+    node: Node, graph: Graph, registry: Registry, plan: Plan, wanted: Collection[str], *, rowed: bool = False
 ) -> tuple[Segment, ...]:
     """The segments of a call or an op that has to make the ports `wanted`.
+
+    Args:
+        rowed: it can work on some of the rows.
 
     Raises:
         InputError: E504, a model that a Python method or an op needs in one place is spread over ranks; E505, the
@@ -44,12 +54,10 @@ def segments(
         if path is not None and kind.parts is not None:
             names = path(graph.models[node.model].config, node.config)
             table = parts_of(graph.models[node.model], kind)
-            return _chain(node, table, names, _owners(node, plan, len(table)), ports)
-    names_used = (
-        (node.model,) if isinstance(node, Call) else tuple(node.uses.values()) if isinstance(node, Op) else ()
-    )
-    rank = _one_rank(node, names_used, plan)
-    return (Segment(rank, ("op", node.path), keys, ports),)
+            owners = _owners(node, plan, len(table), rowed)
+            joint = frozenset(sharding(graph, registry, node.model).joint)
+            return _chain(node, table, names, owners, ports, joint)
+    return (Segment(_one_team(node, plan, rowed), ("op", node.path), keys, ports),)
 
 
 def draws(node: Node, graph: Graph, registry: Registry) -> bool:
@@ -62,29 +70,46 @@ def draws(node: Node, graph: Graph, registry: Registry) -> bool:
     return isinstance(kind, ModelType) and kind.methods[node.method].noise
 
 
-def _one_rank(node: Node, models: Sequence[str], plan: Plan) -> int:
-    places = {s.ranks[0] for m in models for s in plan.models.get(m, ())}
-    if len(places) > 1:
-        message = f"{node.path} needs {', '.join(models)} whole, on one rank, not on {sorted(places)}"
+def _one_team(node: Node, plan: Plan, rowed: bool) -> Team:
+    """Who runs a Python function: the team of its node, or of the model that it needs whole."""
+    models = (
+        (node.model,) if isinstance(node, Call) else tuple(node.uses.values()) if isinstance(node, Op) else ()
+    )
+    slices = {s for m in models for s in plan.models.get(m, ())}
+    if len({s.ranks for s in slices}) > 1:
+        places = sorted({r for s in slices for r in s.ranks})
+        message = f"{node.path} needs {', '.join(models)} whole, on one rank, not on {places}"
         raise InputError(problem("E504", message, node.place, "only paths through parts can be spread"))
-    return plan.nodes[node.path] if node.path in plan.nodes else places.pop()
+    if node.path in plan.nodes:
+        return plan.nodes[node.path]
+    ranks = slices.pop().ranks
+    if isinstance(node, Call):
+        return plan.axes_of(node.model).team(ranks, plan.branch.get(node.path, 0), rowed=rowed)
+    return (Member(ranks[0]),)
 
 
-def _owners(node: Call, plan: Plan, num_parts: int) -> tuple[int, ...]:
-    """Rank of every part of the model, in the order of its table."""
+def _owners(node: Call, plan: Plan, num_parts: int, rowed: bool) -> tuple[Team, ...]:
+    """Team of every part of the model, in the order of its table."""
     chain = plan.models.get(node.model)
     if chain is None:
         return (plan.nodes[node.path],) * num_parts
-    return tuple(s.ranks[0] for s in chain for _ in range(s.a, s.b))
+    axes, branch = plan.axes_of(node.model), plan.branch.get(node.path, 0)
+    teams = [axes.team(s.ranks, branch, rowed=rowed) for s in chain]
+    return tuple(team for s, team in zip(chain, teams, strict=True) for _ in range(s.a, s.b))
 
 
 def _chain(
-    node: Call, table: Sequence[Part], names: Sequence[str], owners: Sequence[int], ports: tuple[str, ...]
+    node: Call,
+    table: Sequence[Part],
+    names: Sequence[str],
+    owners: Sequence[Team],
+    ports: tuple[str, ...],
+    joint: frozenset[str],
 ) -> tuple[Segment, ...]:
     index = {p.name: i for i, p in enumerate(table)}
     path = [table[index[n]] for n in names]
-    ranks = [owners[index[n]] for n in names]
-    cuts = [i for i in range(1, len(path)) if ranks[i] != ranks[i - 1]]
+    teams = [owners[index[n]] for n in names]
+    cuts = [i for i in range(1, len(path)) if teams[i] != teams[i - 1]]
     made = {key for key, ref in keyed(node.inputs) if ref.source != "$each"}
     _check_made(node, path, ports)
     found = []
@@ -97,7 +122,8 @@ def _chain(
         later |= {p for p in ports if not any(p in part.writes for part in path[b:])}
         kept = tuple(k for k in writes if k in later)
         fn = ("slice", node.path, a, b)
-        found.append(Segment(ranks[a], fn, tuple(k for k in reads if k in made), kept, seconds(path[a:b])))
+        read = tuple(k for k in reads if k in made)
+        found.append(Segment(teams[a], fn, read, kept, seconds(path[a:b]), joint))
         made.update(kept)
     return tuple(found)
 

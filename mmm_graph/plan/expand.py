@@ -7,7 +7,7 @@ from typing import Any
 
 from mmm_graph.errors import InputError, problem
 from mmm_graph.plan.block import Blocks, Step, Turns
-from mmm_graph.plan.ops import ALL, At, Task, Value
+from mmm_graph.plan.ops import ALL, WHOLE, At, Task, Value
 
 Item = tuple[Task | None, tuple[Value, ...]]
 """A task, and values that no later task of this stream reads."""
@@ -27,8 +27,8 @@ class Stream:
     def __init__(self, blocks: Blocks, request: str, until: UntilLoop) -> None:
         self.blocks, self.request, self._until = blocks, request, until
         self.env: dict[str, Value] = {}
-        self._bindings: dict[Value, int] = {}  # of values with more than one name: how many
-        self.chain: dict[int, tuple[object, ...]] = {}  # the last task of each step
+        self._bindings: dict[Any, int] = {}  # of values with more than one name: how many
+        self.chain: dict[object, tuple[object, ...]] = {}  # the last task of each step
         self._chained = blocks.plan.ranks > 1
 
     def start(self) -> dict[str, Value]:
@@ -50,7 +50,7 @@ class Stream:
                 if entry.loop.until is None or entry.loop.count == 0:
                     yield from self._loop(entry, step)
                 else:
-                    yield self._repeat(entry, step)
+                    yield from self._repeat(entry, step)
                 if entry.release:
                     yield None, self._release(entry.release)
 
@@ -59,15 +59,17 @@ class Stream:
         reads = tuple([(key, env[name]) for key, name in entry.reads])
         writes = []
         for key, name in entry.writes:
-            value = env[name] = _tuple(Value, (request, name, step, ALL, None))
+            value = env[name] = _tuple(Value, (request, name, step, ALL, None, WHOLE))
             writes.append((key, value))
-        at = _tuple(At, (request, entry.path, step, ALL, None, 0, 1))
+        at = _tuple(At, (request, entry.path, step, ALL, WHOLE, (), 0, 0, True))
         me = (request, entry.index, step)
         after: tuple[tuple[object, ...], ...] = ()
         if self._chained:
             after = (self.chain[entry.index],) if entry.index in self.chain else ()
             self.chain[entry.index] = me
-        fields = (me, entry.ranks, entry.fn, (reads,), (tuple(writes),), (at,), entry.cost, after, None)
+        num = len(entry.ranks)  # members of a team all do the same here
+        ends = ((reads,) * num, (tuple(writes),) * num, (at,) * num)
+        fields = (me, entry.ranks, entry.fn, *ends, entry.cost, after, None)
         task: Task = _tuple(Task, fields)
         return task
 
@@ -86,7 +88,7 @@ class Stream:
             yield None, self._release(turns.first)
         gathered: dict[str, list[Value]] = {outside: [] for outside, _, _ in turns.collect}
         for i in range(count):
-            yield from self.entries(turns.block.entries, (*step, i))
+            yield from self.turn(turns, (*step, i))
             for outside, inside, _ in turns.collect:
                 gathered[outside].append(env[inside])
                 self._hold(env[inside])
@@ -101,17 +103,30 @@ class Stream:
             if dead:
                 yield None, dead
         for outside, _, axis in turns.collect:
-            yield self._collected(turns, outside, gathered[outside], axis, step)
+            yield from self._collected(turns, outside, gathered[outside], axis, step)
+
+    def turn(self, turns: Turns, step: tuple[int, ...]) -> Iterator[Item]:
+        """One turn of a loop."""
+        yield from self.entries(turns.block.entries, step)
+
+    def _named(self, name: str, value: Value, rank: int) -> None:
+        """A rank has made a value."""
+        self.env[name] = value
 
     def _collected(
         self, turns: Turns, outside: str, values: list[Value], axis: int, step: tuple[int, ...]
-    ) -> Item:
-        made, rank = Value(self.request, outside, step), self.blocks.rank[outside]
-        self.env[outside] = made
+    ) -> Iterator[Item]:
+        yield self._collect(turns, outside, values, axis, step), self._drop(values)
+
+    def _collect(
+        self, turns: Turns, outside: str, values: list[Value], axis: int, step: tuple[int, ...]
+    ) -> Task:
+        made, rank = Value(self.request, outside, step), self.blocks.home(outside)
+        self._named(outside, made, rank)
         reads = tuple((str(i), v) for i, v in enumerate(values))
         at = (At(self.request, turns.loop.path, step),)
         me = (self.request, outside, step)
-        return Task(me, (rank,), ("collect", axis), (reads,), ((("x", made),),), at), self._drop(values)
+        return Task(me, (rank,), ("collect", axis), (reads,), ((("x", made),),), at)
 
     def _no_turns(self, turns: Turns, step: tuple[int, ...]) -> Iterator[Item]:
         """Carries keep their first value; everything else is absent."""
@@ -126,17 +141,17 @@ class Stream:
             yield None, dead
         for name in absent:
             made = Value(self.request, name, step)
-            self.env[name] = made
+            self._named(name, made, 0)
             at = (At(self.request, turns.loop.path, step),)
             fn = ("absent", f"loop {turns.loop.path} has no turns")
             yield Task((self.request, name, step), (0,), fn, ((),), ((("x", made),),), at), ()
 
-    def _repeat(self, turns: Turns, step: tuple[int, ...]) -> Item:
+    def _repeat(self, turns: Turns, step: tuple[int, ...]) -> Iterator[Item]:
         task = self._until(self, turns, step)
         for writes in task.writes:
             for name, value in writes:
                 self.env[name] = value
-        return task, self._release(turns.first)
+        yield task, self._release(turns.first)
 
     def _bind(self, name: str, value: Value) -> None:
         """One more name for a value."""

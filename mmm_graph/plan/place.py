@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from mmm_graph.errors import InputError, problem
-from mmm_graph.graph.graph import Call, Graph, Loop, ModelNode, Op, Ref
+from mmm_graph.graph.graph import Call, Graph, Loop, ModelNode
+from mmm_graph.plan.axes import Axes, Team, alone
 from mmm_graph.plan.cost import parts_of
 from mmm_graph.plan.flow import Flow
+from mmm_graph.plan.homes import Homes, everywhere
+from mmm_graph.plan.rewrite import find_branches
+from mmm_graph.plan.rows import Works, model_type
 from mmm_graph.registry.node_type import ModelType
 from mmm_graph.registry.registry import Registry
+from mmm_graph.spec.plan import LoopPlan
 
 Placement = Mapping[str, Sequence[tuple[Sequence[int], int, int]]]
 """model -> (ranks, a, b): the ranks hold the model's parts[a:b]."""
+Branches = Literal["batched", "turn"]
 
 
 @dataclass(frozen=True)
@@ -33,60 +39,120 @@ class Plan:
     Attributes:
         ranks: how many there are.
         models: the chain of slices of every model that has weights or was placed.
-        nodes: rank of every op, and of every call of a model that is not in `models`.
+        nodes: who does an op, or a call of a model that is not in `models`.
         branches: "batched": calls of one body that differ in their condition become one where that is provably the
-            same; "turn": one after the other.
+            same; "turn": one after the other. A model that is pipelined or has a `cfg` axis is always called in turn.
+        axes: how the ranks of a model's slices share its work.
+        branch: place on the `cfg` axis, by path of the call.
+        loops: by path, those that are pipelined or have a warm-up.
+        pipelined: models that are called on patches, and so keep what they have seen of the others.
+        microbatches: parts of a batch that go through one after the other.
+        in_flight: most requests at once; None = all.
+        name: what the file calls it.
     """
 
     ranks: int
     models: Mapping[str, tuple[Slice, ...]]
-    nodes: Mapping[str, int]
-    branches: Literal["batched", "turn"] = "batched"
+    nodes: Mapping[str, Team]
+    branches: Branches = "batched"
+    axes: Mapping[str, Axes] = field(default_factory=dict)
+    branch: Mapping[str, int] = field(default_factory=dict)
+    loops: Mapping[str, LoopPlan] = field(default_factory=dict)
+    pipelined: frozenset[str] = frozenset()
+    microbatches: int = 1
+    in_flight: int | None = None
+    name: str = ""
 
     def dump(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return asdict(self)
+        found = asdict(self)
+        found["loops"] = {path: loop.model_dump() for path, loop in self.loops.items()}
+        found["pipelined"] = sorted(self.pipelined)
+        return found
+
+    @property
+    def is_plain(self) -> bool:
+        """Every task is one rank's, on whole values."""
+        shared = any(len(s.ranks) > 1 for chain in self.models.values() for s in chain)
+        return not (shared or self.loops or self.microbatches > 1)
+
+    @property
+    def is_whole(self) -> bool:
+        """No rank needs less of a model than all of it, nor has to ask others about it."""
+        spread = any(len(chain) > 1 for chain in self.models.values())
+        asked = any(a.pieces > 1 or a["tensor"] > 1 for a in self.axes.values())
+        return not (spread or asked or self.pipelined)
+
+    def axes_of(self, model: str) -> Axes:
+        """Axes of a model; none where the plan says nothing."""
+        return self.axes.get(model, Axes())
+
+    def in_turn(self, model: str) -> bool:
+        """Whether guidance branches of this model are separate calls: two streams through its stages."""
+        chain = self.models.get(model, ())
+        return (
+            len(chain) > 1
+            or self.axes_of(model)["cfg"] > 1
+            or any(p.patches > 1 for p in self.loops.values())
+        )
 
 
-def make_plan(
+def make_plan(  # noqa: PLR0913 - all that a plan may say
     graph: Graph,
     registry: Registry,
     placement: Placement | None = None,
     *,
-    nodes: Mapping[str, int] | None = None,
-    branches: Literal["batched", "turn"] = "batched",
+    nodes: Mapping[str, int | Team] | None = None,
+    branches: Branches = "batched",
+    axes: Mapping[str, Axes] | None = None,
+    loops: Mapping[str, LoopPlan] | None = None,
+    microbatches: int = 1,
+    in_flight: int | None = None,
+    ranks: int = 1,
+    name: str = "",
 ) -> Plan:
-    """Place everything; by default on rank 0.
+    """Place everything; by default on rank 0. What the file says comes here by `arrange`.
 
     Args:
         placement: slices of models; a model that is not named is on rank 0. Names that the graph does not have are
             ignored, so that one placement serves several graphs.
-        nodes: ranks of ops, where the rule (beside what they read; beside their state) is not wanted.
+        nodes: ranks or teams of ops, where the rule (beside what they read; beside their state) is not wanted.
+        axes: by model; the ranks of each of its slices are theirs.
+        loops: by path.
+        ranks: at least so many.
 
     Raises:
-        InputError: E511, slices that do not cover a model's parts in order; E512, several ranks for one slice;
-            E513, a state that would have to travel.
+        InputError: E511, slices that do not cover a model's parts in order; E512, more or fewer ranks in a slice than
+            its axes have; E513, a state that would have to travel.
     """
+    axes = {m: a for m, a in (axes or {}).items() if m in graph.models}
     models: dict[str, tuple[Slice, ...]] = {}
-    for name, model in graph.models.items():
-        kind = _model_type(registry, model)
-        if placement and name in placement:
-            models[name] = _check_chain(model, kind, placement[name])
+    for model_name, model in graph.models.items():
+        kind = model_type(graph, registry, model_name)
+        if placement and model_name in placement:
+            chain = _check_chain(model, kind, placement[model_name], axes.get(model_name, Axes()))
+            models[model_name] = chain
         elif kind.weights:
-            models[name] = (Slice((0,), 0, len(parts_of(model, kind))),)
-    homes = _Homes(graph, models, nodes or {}).run()
+            models[model_name] = (Slice((0,), 0, len(parts_of(model, kind))),)
+    flow = Flow(graph)
+    branch = find_branches(flow, axes)
+    loops = {path: loop for path, loop in (loops or {}).items() if path in flow.sites}
+    patched = [flow.sites[p].node for p, loop in loops.items() if loop.patches > 1]
+    calls = [n for loop in patched if isinstance(loop, Loop) for n in loop.body if isinstance(n, Call)]
+    pipelined = frozenset(c.model for c in calls if c.model in models)
+    draft = Plan(1, models, {}, branches, axes, branch, loops, pipelined, microbatches, in_flight, name)
     used = [r for chain in models.values() for s in chain for r in s.ranks]
-    return Plan(max([0, *used, *homes.values()]) + 1, models, homes, branches)
-
-
-def _model_type(registry: Registry, model: ModelNode) -> ModelType:
-    kind = registry.get(model.kind)
-    assert isinstance(kind, ModelType)
-    return kind
+    fixed = {p: alone(r) if isinstance(r, int) else r for p, r in (nodes or {}).items()}
+    used += [m.rank for team in fixed.values() for m in team] + [ranks - 1]
+    total = max(used) + 1
+    works = Works(flow, registry)
+    free = everywhere(flow, registry, models, fixed) if total > 1 else frozenset()
+    homes = Homes(flow, draft, works, fixed, free, total).run()
+    return replace(draft, ranks=total, nodes=homes)
 
 
 def _check_chain(
-    model: ModelNode, kind: ModelType, slices: Sequence[tuple[Sequence[int], int, int]]
+    model: ModelNode, kind: ModelType, slices: Sequence[tuple[Sequence[int], int, int]], axes: Axes
 ) -> tuple[Slice, ...]:
     chain = tuple(Slice(tuple(ranks), a, b) for ranks, a, b in slices)
     num_parts = len(parts_of(model, kind))
@@ -100,98 +166,13 @@ def _check_chain(
         hint = f"give slices that follow each other from 0 to {num_parts}"
         raise InputError(problem("E511", message, model.place, hint))
     for s in chain:
-        if len(s.ranks) != 1:
+        if axes.sizes and len(s.ranks) != axes.ranks:
+            said = " x ".join(f"{axis} {n}" for axis, n in axes.sizes)
             message = (
-                f"{model.name}[{s.a}:{s.b}] is on {len(s.ranks)} ranks, and no axis says how they share it"
+                f"{model.name}[{s.a}:{s.b}] is on {len(s.ranks)} ranks, its axes ({said}) have {axes.ranks}"
             )
-            raise InputError(problem("E512", message, model.place, "put each slice on one rank"))
+            raise InputError(problem("E512", message, model.place, f"put each slice on {axes.ranks} ranks"))
+        if len(s.ranks) != len(chain[0].ranks):
+            message = f"the slices of {model.name} are on {len(chain[0].ranks)} and on {len(s.ranks)} ranks"
+            raise InputError(problem("E512", message, model.place, "all slices of a model share its axes"))
     return chain
-
-
-class _Homes:
-    """Rank of every node that is not tied to one by the weights of its model."""
-
-    def __init__(
-        self, graph: Graph, models: Mapping[str, tuple[Slice, ...]], fixed: Mapping[str, int]
-    ) -> None:
-        self.flow, self.models, self.fixed = Flow(graph), models, fixed
-        self.homes: dict[str, int] = {}
-        self.groups = _state_groups(self.flow)
-
-    def run(self) -> dict[str, int]:
-        for path, site in self.flow.sites.items():
-            if isinstance(site.node, Loop) or path in self.homes:
-                continue
-            group = self.groups.get(path, (path,))
-            rank = self._shared_rank(group)
-            for member in group:
-                self.homes[member] = rank
-        return {p: r for p, r in self.homes.items() if not self._tied(p)}
-
-    def _shared_rank(self, group: Sequence[str]) -> int:
-        """One rank for nodes that share a state: where they are tied to, else beside what the last one reads."""
-        tied = {self.fixed[p] for p in group if p in self.fixed}
-        tied |= {r for p in group if not tied for r in self._model_ranks(p)}
-        if len(tied) > 1:
-            node = self.flow.sites[group[0]].node
-            names = ", ".join(group)
-            message = f"{names} share a state but are placed on ranks {sorted(tied)}; a state does not travel"
-            raise InputError(problem("E513", message, node.place, "put them on one rank"))
-        if tied:
-            return tied.pop()
-        deepest = max(group, key=lambda p: (len(self.flow.sites[p].scope), self.flow.sites[p].index))
-        return self._beside(deepest, frozenset((deepest,)))
-
-    def _beside(self, path: str, seen: frozenset[str]) -> int:
-        """Rank of the last node before it that it reads, inner ones first; those not placed yet are asked in turn."""
-        site = self.flow.sites[path]
-        writers = {
-            w.source for _, ref, scope in self.flow.inputs(path) for w in self.flow.writers(ref, scope)
-        }
-        before = [p for p in writers if p in self.flow.sites and self.flow.sites[p].index < site.index]
-        for other in sorted(before, key=lambda p: self.flow.sites[p].index, reverse=True):
-            if other in self.homes:
-                return self.homes[other]
-            tied = self._model_ranks(other) or [self.fixed[p] for p in (other,) if p in self.fixed]
-            if tied:
-                return tied[-1]
-            if other not in seen:
-                return self._beside(other, seen | {other})
-        return 0
-
-    def _tied(self, path: str) -> bool:
-        node = self.flow.sites[path].node
-        return isinstance(node, Call) and node.model in self.models
-
-    def _model_ranks(self, path: str) -> list[int]:
-        """Ranks at which a node's results are made because a model that it runs is there."""
-        node = self.flow.sites[path].node
-        names = (
-            [node.model]
-            if isinstance(node, Call)
-            else list(node.uses.values())
-            if isinstance(node, Op)
-            else []
-        )
-        return [self.models[n][-1].ranks[0] for n in names if n in self.models]
-
-
-def _state_groups(flow: Flow) -> dict[str, tuple[str, ...]]:
-    """Nodes that hand a State to each other, by path of each member."""
-    joined: dict[str, set[str]] = {}
-    for path, site in flow.sites.items():
-        if isinstance(site.node, Loop):
-            continue
-        for _, ref, scope in flow.inputs(path):
-            for writer in flow.writers(ref, scope):
-                if _is_state(flow, writer):
-                    group = joined.setdefault(path, {path}) | joined.setdefault(
-                        writer.source, {writer.source}
-                    )
-                    joined.update(dict.fromkeys(group, group))
-    return {p: tuple(sorted(g, key=lambda q: flow.sites[q].index)) for p, g in joined.items()}
-
-
-def _is_state(flow: Flow, ref: Ref) -> bool:
-    site = flow.sites.get(ref.source)
-    return site is not None and ref.port in site.node.outputs and site.node.outputs[ref.port].kind == "State"

@@ -34,7 +34,7 @@ class _Turn:
         self.env, stream.chain = dict(stream.env), chain
         stream.env.clear()
         stream.env.update(kept)
-        self.decider = stream.blocks.rank.get(turns.flag, 0)
+        self.decider = stream.blocks.home(turns.flag)
         ranks = {q for task, _ in self.items if task is not None for q in task.ranks}
         self.members = tuple(sorted(ranks | {self.decider}))
         self.at_end = self._at_end()

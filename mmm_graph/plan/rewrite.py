@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from mmm_graph.errors import InputError, problem
 from mmm_graph.graph.graph import Call, Loop, Ref
+from mmm_graph.plan.axes import Axes
 from mmm_graph.plan.flow import Flow, Scope, keyed
+from mmm_graph.plan.rows import BATCHED
 from mmm_graph.plan.select import Needs
 from mmm_graph.registry.node_type import ModelType
 from mmm_graph.registry.registry import Registry
 from mmm_graph.spec.ports import Dim, PortType
-
-ROWS = frozenset(
-    ("Image", "Video", "Audio", "Mel", "Text", "Ids", "Embeds", "Latents", "Logits", "Mask", "Scalar", "Bool")
-)
-"""Kinds whose values are rows along their first axis."""
 
 
 class Batch(NamedTuple):
@@ -26,20 +24,50 @@ class Batch(NamedTuple):
     shared: tuple[str, ...]
 
 
-def find_batches(flow: Flow, registry: Registry, needs: Needs) -> dict[str, Batch]:
-    """Batches by path of each member; the last member is where the call takes place."""
+def find_batches(
+    flow: Flow, registry: Registry, needs: Needs, in_turn: Callable[[str], bool] = lambda model: False
+) -> dict[str, Batch]:
+    """Batches by path of each member; the last member is where the call takes place.
+
+    Args:
+        in_turn: whether calls of that model stay separate.
+    """
     proof = _Proof(flow, registry)
+    found: dict[str, Batch] = {}
+    for group in _calls(flow, needs.ports):
+        if in_turn(group[0].model):
+            continue
+        batch = proof.batch(group, flow.sites[group[0].path].scope) if len(group) > 1 else None
+        found.update(dict.fromkeys(batch.members, batch) if batch else {})
+    return found
+
+
+def find_branches(flow: Flow, axes: Mapping[str, Axes]) -> dict[str, int]:
+    """Place on the `cfg` axis of its model, by path of each call: the branches of a body in their order.
+
+    Raises:
+        InputError: E514, a body has fewer calls than the axis has places.
+    """
+    found: dict[str, int] = {}
+    for group in _calls(flow, flow.sites):
+        degree = axes.get(group[0].model, Axes())["cfg"]
+        if degree > len(group):
+            message = f"cfg: {degree} of {group[0].model}: {group[0].path} is one of {len(group)} branches"
+            hint = f"the nearest legal degree is {len(group)}; a guidance scale of 1 has one branch"
+            raise InputError(problem("E514", message, group[0].place, hint))
+        found.update({call.path: j * degree // len(group) for j, call in enumerate(group) if degree > 1})
+    return found
+
+
+def _calls(flow: Flow, paths: Iterable[str]) -> list[list[Call]]:
+    """Calls of one method in one body, in order."""
     groups: dict[tuple[str, str, str], list[Call]] = {}
-    for path in needs.ports:
+    for path in paths:
         node, scope = flow.sites[path].node, flow.sites[path].scope
         if isinstance(node, Call):
             body = scope[-1].path if scope else ""
             groups.setdefault((body, node.model, node.method), []).append(node)
-    found: dict[str, Batch] = {}
-    for group in groups.values():
-        batch = proof.batch(group, flow.sites[group[0].path].scope) if len(group) > 1 else None
-        found.update(dict.fromkeys(batch.members, batch) if batch else {})
-    return found
+    return list(groups.values())
 
 
 class _Proof:
@@ -105,14 +133,20 @@ class _Proof:
     def _batch_dim(self, call: Call) -> Dim | None:
         """The first dim that all outputs share, if all are rows."""
         firsts = {
-            t.dims[0] if t.dims and t.kind in ROWS and not t.many else None for t in call.outputs.values()
+            t.dims[0] if t.dims and t.kind in BATCHED and not t.many else None for t in call.outputs.values()
         }
         return firsts.pop() if len(firsts) == 1 else None
 
     def _rows(self, types: Sequence[PortType | None], size: Dim) -> bool:
         """Same kind and dims, which start with the batch."""
         first = types[0]
-        if first is None or not first.dims or first.kind not in ROWS or first.many or first.dims[0] != size:
+        if (
+            first is None
+            or not first.dims
+            or first.kind not in BATCHED
+            or first.many
+            or first.dims[0] != size
+        ):
             return False
         return all(
             t is not None and t.kind == first.kind and t.dims == first.dims and not t.many for t in types

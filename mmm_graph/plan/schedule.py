@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from mmm_graph.plan.expand import Item
 from mmm_graph.plan.ops import Drop, Move, Task, Value
 
-WINDOW = 64
+WINDOW = 256
 """Tasks of each request that the order may choose from."""
 Step = Task | Move | Drop
 _tuple: Any = tuple.__new__  # a NamedTuple without its Python constructor
@@ -20,8 +22,9 @@ def order(
     ranks: int,
     *,
     start: Iterable[Value] = (),
-    late: Callable[[Value], bool] = lambda value: True,
+    steady: Callable[[Value], bool] = lambda value: False,
     window: int = WINDOW,
+    in_flight: int | None = None,
 ) -> Iterator[Step]:
     """The sequence that every rank projects.
 
@@ -31,11 +34,13 @@ def order(
     Args:
         streams: of the requests.
         start: values that every rank has.
-        late: whether a value's shape is known only when it is made.
+        steady: whether a value has the same shape, or is absent, in every turn; then only its first message on an
+            edge is late.
+        in_flight: most requests at once; None = all.
     """
     if ranks == 1:
         return _one_rank(streams)
-    return _Schedule(streams, start, late, window).run()
+    return Schedule(streams, start, steady, window=window, in_flight=in_flight).run()
 
 
 def _one_rank(streams: Sequence[Iterable[Item]]) -> Iterator[Step]:
@@ -47,101 +52,182 @@ def _one_rank(streams: Sequence[Iterable[Item]]) -> Iterator[Step]:
                 yield _tuple(Drop, (0, dead))
 
 
-class _Schedule:
-    """The state of a list schedule. A value lives on the rank that makes it and is moved once to each that reads it."""
+@dataclass(eq=False)
+class _Waiting:
+    """A task of the window: how much of what it needs is not there yet, and when the rest was."""
+
+    task: Task
+    key: tuple[int, int]  # request, place in its order
+    missing: int = 0
+    ready_s: float = 0.0
+
+
+@dataclass
+class _Stream:
+    items: Iterator[Item]
+    pending: int = 0
+    pulled: int = 0
+    ended: bool = False
+
+
+class Schedule:
+    """The state of a list schedule. A value is moved once to each rank that reads it and does not make it.
+
+    Args:
+        move_s: time that a message takes; for simulations.
+
+    Attributes:
+        span: when the last task that was given out starts and ends, in declared seconds.
+    """
 
     def __init__(
         self,
         streams: Sequence[Iterable[Item]],
         start: Iterable[Value],
-        late: Callable[[Value], bool],
-        window: int,
+        steady: Callable[[Value], bool],
+        *,
+        window: int = WINDOW,
+        in_flight: int | None = None,
+        move_s: Callable[[Value], float] = lambda value: 0.0,
     ) -> None:
-        self.streams = [iter(s) for s in streams]
-        self.window, self.late = window, late
-        self.pending: list[deque[Task]] = [deque() for _ in streams]
+        self.streams = [_Stream(iter(s)) for s in streams]
+        self.steady, self.window, self.in_flight, self.move_s = steady, window, in_flight, move_s
         self.everywhere = set(start)
-        self.home: dict[Value, tuple[int, float]] = {}  # rank and time of its making
-        self.copies: dict[Value, set[int]] = {}
+        self.held: dict[Value, dict[int, float]] = {}  # rank -> since when it has it
+        self.home: dict[Value, int] = {}
+        self.planned: dict[Value, set[int]] = {}  # ranks that will make what is not made yet
         self.wanted: dict[Value, dict[int, None]] = {}  # ranks that will read what is not made yet, in order
+        self.waiting: dict[object, list[_Waiting]] = {}  # by (value, rank), or the id of a task
         self.reads: dict[tuple[Value, int], int] = {}  # readers to come, by rank
         self.closed: set[Value] = set()
+        self.seen: set[tuple[int, int, Value]] = set()  # messages that have gone, but for their turn
         self.free: dict[int, float] = {}
         self.done: dict[tuple[object, ...], float] = {}
+        self.ready: list[tuple[float, tuple[int, int], _Waiting]] = []
         self.queue: deque[Step] = deque()  # messages and drops due before the next task
+        self.span = (0.0, 0.0)
 
     def run(self) -> Iterator[Step]:
-        live = list(range(len(self.streams)))
-        while live:
-            live = [r for r in live if self._fill(r)]
+        """Tasks in order, each after the messages and drops that are due before it."""
+        live = 0
+        while True:
+            while live < len(self.streams) and self.streams[live].ended and not self.streams[live].pending:
+                live += 1
+            stop = len(self.streams) if self.in_flight is None else self._window_of_requests(live)
+            for r in range(live, stop):
+                self._fill(r)
             yield from self._flush()
-            if not live:
-                return
-            r, k = min(
-                ((r, k) for r in live for k, t in enumerate(self.pending[r]) if self._ready(t)),
-                key=lambda rk: (self._start(self.pending[rk[0]][rk[1]]), rk),
-            )
-            task = self.pending[r][k]
-            del self.pending[r][k]
-            yield task
-            self._made(task)
+            if not self.ready:
+                if all(s.ended and not s.pending for s in self.streams):
+                    return
+                if self.in_flight is not None and not any(s.pending for s in self.streams):
+                    continue
+                raise AssertionError("the tasks wait for each other")
+            yield self._next()
             yield from self._flush()
 
-    def _fill(self, r: int) -> bool:
-        """Pull from a stream until its window is full; False when nothing is left of it."""
-        pending = self.pending[r]
-        while len(pending) < self.window:
-            item = next(self.streams[r], None)
+    def _window_of_requests(self, live: int) -> int:
+        """The first request that has to wait until others have ended."""
+        assert self.in_flight is not None
+        open_ = 0
+        for r in range(live, len(self.streams)):
+            open_ += not (self.streams[r].ended and not self.streams[r].pending)
+            if open_ > self.in_flight:
+                return r
+        return len(self.streams)
+
+    def _fill(self, r: int) -> None:
+        """Pull from a stream until its window is full."""
+        stream = self.streams[r]
+        while stream.pending < self.window and not stream.ended:
+            item = next(stream.items, None)
             if item is None:
-                break
+                stream.ended = True
+                return
             task, dead = item
             if task is not None:
-                pending.append(task)
-                self._seen(task)
+                self._take(task, r)
             for value in dead:
                 self._close(value)
-        return bool(pending)
 
-    def _seen(self, task: Task) -> None:
+    def _take(self, task: Task, r: int) -> None:
+        stream = self.streams[r]
+        found = _Waiting(task, (r, stream.pulled))
+        stream.pulled += 1
+        stream.pending += 1
         for rank, reads in zip(task.ranks, task.reads, strict=True):
             for _, value in reads:
                 key = (value, rank)
                 self.reads[key] = self.reads.get(key, 0) + 1
-                if value in self.everywhere:
-                    continue
-                if value in self.home:
-                    self._move(value, rank)
-                else:
-                    self.wanted.setdefault(value, {})[rank] = None
+                if value not in self.everywhere:
+                    self._need(found, value, rank)
+        for other in task.after:
+            if other in self.done:
+                found.ready_s = max(found.ready_s, self.done[other])
+            else:
+                found.missing += 1
+                self.waiting.setdefault(other, []).append(found)
+        for rank, writes in zip(task.ranks, task.writes, strict=True):
+            for _, value in writes:
+                self.planned.setdefault(value, set()).add(rank)
+        if not found.missing:
+            self._push(found)
+
+    def _need(self, found: _Waiting, value: Value, rank: int) -> None:
+        there = self.held.get(value)
+        if there is not None and rank not in self.planned.get(value, ()):
+            if rank not in there:
+                self._move(value, rank)
+            found.ready_s = max(found.ready_s, there[rank])
+            return
+        if there is None or rank not in there:
+            found.missing += 1
+            self.waiting.setdefault((value, rank), []).append(found)
+            self.wanted.setdefault(value, {})[rank] = None
+        else:
+            found.ready_s = max(found.ready_s, there[rank])
 
     def _move(self, value: Value, rank: int) -> None:
-        if rank not in self.copies[value]:
-            self.copies[value].add(rank)
-            self.queue.append(Move(value, self.home[value][0], rank, self.late(value)))
+        home = self.home[value]
+        key = (home, rank, value._replace(step=()))
+        late = key not in self.seen or not self.steady(value)
+        self.seen.add(key)
+        self.held[value][rank] = self.held[value][home] + self.move_s(value)
+        self.queue.append(Move(value, home, rank, late))
 
-    def _ready(self, task: Task) -> bool:
-        known = all(v in self.everywhere or v in self.home for reads in task.reads for _, v in reads)
-        return known and all(other in self.done for other in task.after)
+    def _push(self, found: _Waiting) -> None:
+        heapq.heappush(self.ready, (self._start(found), found.key, found))
 
-    def _start(self, task: Task) -> float:
-        ends = [self.home[v][1] for reads in task.reads for _, v in reads if v in self.home]
-        return max(
-            [0.0, *(self.free.get(q, 0.0) for q in task.ranks), *ends, *(self.done[a] for a in task.after)]
-        )
+    def _start(self, found: _Waiting) -> float:
+        return max(found.ready_s, *(self.free.get(q, 0.0) for q in found.task.ranks))
 
-    def _made(self, task: Task) -> None:
-        end = self._start(task) + task.cost
+    def _next(self) -> Task:
+        """The ready task that can start first; ranks may have become busy since it was put on the heap."""
+        while True:
+            when, _, found = heapq.heappop(self.ready)
+            now = self._start(found)
+            if now > when and self.ready and (now, found.key) > self.ready[0][:2]:
+                heapq.heappush(self.ready, (now, found.key, found))
+                continue
+            self._made(found, now)
+            return found.task
+
+    def _made(self, found: _Waiting, now: float) -> None:
+        task = found.task
+        end = now + task.cost
+        self.span = (now, end)
+        self.streams[found.key[0]].pending -= 1
         self.done[task.id] = end
         for other in task.after:
             self.done.pop(other, None)
+        for waiter in self.waiting.pop(task.id, ()):
+            self._arrived(waiter, end)
         for rank, writes in zip(task.ranks, task.writes, strict=True):
             self.free[rank] = end
             for _, value in writes:
-                self.home[value], self.copies[value] = (rank, end), {rank}
-                for reader in self.wanted.pop(value, {}):
-                    self._move(value, reader)
-                if value in self.closed:
-                    self._drop(value)
+                self._has(value, rank, end)
+        for value in {v: None for writes in task.writes for _, v in writes}:
+            self._deliver(value)
         for rank, reads in zip(task.ranks, task.reads, strict=True):
             for _, value in reads:
                 self.reads[(value, rank)] -= 1
@@ -149,6 +235,36 @@ class _Schedule:
                     del self.reads[(value, rank)]
                     if value in self.closed:
                         self._drop(value)
+
+    def _has(self, value: Value, rank: int, when: float) -> None:
+        self.home.setdefault(value, rank)
+        self.held.setdefault(value, {})[rank] = when
+        makers = self.planned.get(value)
+        if makers is not None:
+            makers.discard(rank)
+            if not makers:
+                del self.planned[value]
+
+    def _deliver(self, value: Value) -> None:
+        """To those that wait for it and will not make it themselves."""
+        for rank in list(self.wanted.get(value, ())):
+            if rank in self.planned.get(value, ()):
+                continue
+            del self.wanted[value][rank]
+            if rank not in self.held[value]:
+                self._move(value, rank)
+            for waiter in self.waiting.pop((value, rank), ()):
+                self._arrived(waiter, self.held[value][rank])
+        if value in self.wanted and not self.wanted[value]:
+            del self.wanted[value]
+        if value in self.closed:
+            self._drop(value)
+
+    def _arrived(self, found: _Waiting, when: float) -> None:
+        found.missing -= 1
+        found.ready_s = max(found.ready_s, when)
+        if not found.missing:
+            self._push(found)
 
     def _close(self, value: Value) -> None:
         """No task to come reads it."""
@@ -158,12 +274,12 @@ class _Schedule:
     def _drop(self, value: Value) -> None:
         if value in self.everywhere:
             return
-        copies = self.copies.get(value, set())
-        for rank in sorted(q for q in copies if (value, q) not in self.reads):
-            copies.remove(rank)
+        there = self.held.get(value, {})
+        for rank in sorted(q for q in there if (value, q) not in self.reads):
+            del there[rank]
             self.queue.append(Drop(rank, (value,)))
-        if value in self.copies and not copies:
-            del self.copies[value], self.home[value]
+        if value in self.held and not there and value not in self.planned:
+            del self.held[value], self.home[value]
             self.closed.discard(value)
 
     def _flush(self) -> Iterator[Step]:

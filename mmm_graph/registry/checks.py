@@ -99,6 +99,7 @@ def _check_model(node: ModelType, kinds: frozenset[str]) -> None:
     if role != "sampler" and not node.methods:
         raise ValueError(f"{node.kind} has no methods, so no node could call it")
     _function(node.kind, "parts", node.parts, 1)
+    _function(node.kind, "sharding", node.sharding, 1)
     for key, port in node.state.items():
         _port(f"{node.kind} state {key}", port, kinds, None)
     for name, method in node.methods.items():

@@ -39,6 +39,10 @@ class SamplerConfig(Config):
             ValueError: with a sampler that could.
         """
 
+    def pointwise(self) -> bool:
+        """Whether a patch may be stepped without the others: what the sampler's class says as `pointwise`."""
+        return True
+
 
 class GuidanceConfig(Config):
     """Base of guidance configs: which conditions are evaluated each step, in the order of `combine`."""
@@ -46,6 +50,10 @@ class GuidanceConfig(Config):
     def branches(self) -> tuple[str, ...]:
         """Names of the Cond inputs of the denoising composite, such as ("cond", "uncond")."""
         return ("cond",)
+
+    def pointwise(self) -> bool:
+        """Whether patches of the predictions may be combined without the rest."""
+        return True
 
 
 class Used(NamedTuple):
@@ -135,8 +143,8 @@ def method(  # noqa: PLR0913 - one call declares a whole method, by keyword
             only port, or a dict.
         noise: the Python method also gets keyword `noise`, an `nn.noise.Noise` keyed by seed, node, element.
         facts: (model config, node config, facts of the inputs) -> facts of the outputs: torch-free knowledge
-            such as the number of evaluations or the prediction type, keyed `port` or `port.name`. Raise
-            ValueError to refuse.
+            such as the number of evaluations or the prediction type, keyed `port.name`; a bare `name` is a fact
+            of the node itself, such as `rowwise`. Raise ValueError to refuse.
         attribute: name of the Python method; default: the method's own name, `forward` being `__call__`.
         rowwise: rows of image-shaped inputs give the same rows of its outputs, so that it may run on a piece of an
             image; noise is drawn for the whole and cut. A fact `rowwise: False` takes it back.

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmm_graph.errors import Place, RunError, problem
+from mmm_graph.errors import RunError, problem
 from mmm_graph.graph.graph import Call, Node, Op
 from mmm_graph.nn.noise import Noise
 from mmm_graph.plan.flow import Flow, keyed
@@ -18,42 +18,11 @@ from mmm_graph.plan.ops import At, Fn
 from mmm_graph.registry.node_type import Method, OpType, Ports, resolve
 from mmm_graph.registry.registry import Registry
 from mmm_graph.runtime.arguments import Values, arguments, index_depths, plain, spread
+from mmm_graph.runtime.bound import Bound, Finish, Function
 from mmm_graph.runtime.build import Built
+from mmm_graph.runtime.copies import EVERY_KEY, copy, join, shared_keys
 from mmm_graph.runtime.shapes import FLOATS, check_outputs
 from mmm_graph.runtime.values import Absent
-
-Function = Callable[[Values, At], Mapping[str, Any]]
-Finish = Callable[[Mapping[str, Any], At], Mapping[str, Any]]
-
-
-class Bound:
-    """A callable with what the interpreter must know about it.
-
-    Attributes:
-        function: (values by key, where) -> values by key.
-        whens: keys of conditions; the others of `keys` that may be absent are in `optional`.
-        ports: keys that are declared outputs: None and zero rows there count as absent.
-        label: what it is, for errors; `place` where it was written.
-        visible: reported by node events.
-        raw: takes absent values as they are.
-    """
-
-    __slots__ = ("function", "guarded", "label", "optional", "place", "ports", "raw", "visible", "whens")
-
-    def __init__(
-        self,
-        function: Function,
-        *,
-        whens: tuple[str, ...] = (),
-        optional: frozenset[str] = frozenset(),
-        ports: frozenset[str] = frozenset(),
-        label: str = "",
-        place: Place | None = None,
-        raw: bool = False,
-    ) -> None:
-        self.function, self.whens, self.optional, self.ports = function, whens, optional, ports
-        self.label, self.place, self.visible, self.raw = label, place, bool(label), raw
-        self.guarded = bool(whens)
 
 
 @dataclass
@@ -81,9 +50,9 @@ class Binder(dict[Fn, Bound]):
         self.flow, self.context = flow, context
         self._used: dict[str, Built] = {}
 
-    def is_current(self) -> bool:
-        """Whether the models it has bound are still those of the engine."""
-        return all(self.context.models.get(name) is built for name, built in self._used.items())
+    def is_current(self, models: Mapping[str, Built]) -> bool:
+        """Whether the models it has bound are still these, or are made from these."""
+        return all(models.get(name) in (built, built.base) for name, built in self._used.items())
 
     def __missing__(self, fn: Fn) -> Bound:
         bound = self._node(fn) if fn[0] in ("op", "slice") else _PLUMBING[str(fn[0])](fn)
@@ -144,12 +113,13 @@ class Binder(dict[Fn, Bound]):
 
     def _exchanged(self, node: Node, function: Function) -> Function:
         """Tell the exchange of the node's model where in the work it is, before layers ask it anything."""
-        exchange = self.context.models[node.model].exchange if isinstance(node, Call) else None
-        if exchange is None:
+        built = self.context.models[node.model] if isinstance(node, Call) else None
+        if built is None or built.exchange is None:
             return function
 
         def run(args: Values, at: At) -> Mapping[str, Any]:
-            exchange.bind(at)
+            assert built.exchange is not None
+            built.exchange.bind(at)
             return function(args, at)
 
         return run
@@ -187,7 +157,8 @@ class Binder(dict[Fn, Bound]):
                 keys = seeds[at.request]
                 if owners:
                     keys = owned(*keys, [args[key] for key in owners])
-                given["noise"] = Noise(keys[0], path, keys[1], at.step)
+                own_seeds, elements = shared_keys(*keys, at.share)
+                given["noise"] = Noise(own_seeds, path, elements, at.step, _window(at))
             return finish(values(call(**given, **const)), at)
 
         return run
@@ -196,6 +167,8 @@ class Binder(dict[Fn, Bound]):
         assert method.path is not None
         a, b = span
         names = list(method.path(built.node.config, node.config))
+        kind = built.type
+        joint = kind.sharding(built.node.config).joint if kind.sharding is not None else ()
         parts = [(name, built.object.parts[name]) for name in names[a:b]]
         assert built.type.parts is not None
         declared = {part.name: frozenset(part.writes) for part in built.type.parts(built.node.config)}
@@ -214,6 +187,8 @@ class Binder(dict[Fn, Bound]):
                     checked.add(name)
                     _check_part(name, written, declared[name])
                 state.update(written)
+                for key in joint if at.patch > 0 or at.member else ():
+                    state.pop(key, None)
             return finish(state, at)
 
         return _cast_first(run, _cast_keys(node, method.inputs), built.object)
@@ -224,7 +199,7 @@ class Binder(dict[Fn, Bound]):
         on_cpu, ports = device.type == "cpu", tuple(node.outputs)
 
         def finish(found: Mapping[str, Any], at: At) -> Mapping[str, Any]:
-            if check and not any(at.step):
+            if check and not any(at.step) and not at.spans:
                 wrong = check_outputs(node, found)
                 if wrong is not None:
                     raise RunError(wrong)
@@ -251,6 +226,11 @@ def owned(
         seeds = tuple(seeds[r] for r in chosen) if len(seeds) > 1 else seeds
         elements = tuple(elements[r] for r in chosen)
     return seeds, elements
+
+
+def _window(at: At) -> tuple[int, int, int] | None:
+    """Which rows of the whole are here, for what is drawn."""
+    return (*at.spans[at.member], at.total) if at.spans else None
 
 
 def _none(args: Values, at: At) -> Mapping[str, Any]:
@@ -347,25 +327,7 @@ def _collect(fn: Fn) -> Bound:
     def run(args: Values, at: At) -> Values:
         return {"x": join([v for v in args.values() if v is not None], axis)}
 
-    return Bound(run, optional=_All(), ports=frozenset("x"))
-
-
-class _All(frozenset[str]):
-    """Contains every key."""
-
-    def __contains__(self, key: object) -> bool:
-        return True
-
-
-def join(values: list[Any], axis: int) -> Any:
-    """Concatenate tensors or lists; numbers become a tensor. None when there are none."""
-    if not values:
-        return None
-    if isinstance(values[0], Tensor):
-        return torch.cat(values, axis) if values[0].dim() else torch.stack(values)
-    if isinstance(values[0], list | tuple):
-        return [item for value in values for item in value]
-    return torch.as_tensor(values)
+    return Bound(run, optional=EVERY_KEY, ports=frozenset("x"))
 
 
 def _index(fn: Fn) -> Bound:
@@ -379,6 +341,7 @@ def _absent(fn: Fn) -> Bound:
 
 
 _PLUMBING: Mapping[str, Callable[[Fn], Bound]] = {
+    "copy": copy,
     "cat": _cat,
     "split": _split,
     "collect": _collect,

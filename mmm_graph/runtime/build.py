@@ -18,14 +18,15 @@ from mmm_graph.checkpoint.reader import hash_file, open_checkpoint
 from mmm_graph.checkpoint.source import Source, resolve_source
 from mmm_graph.errors import MmmError, Problem, RunError, problem
 from mmm_graph.graph.graph import ModelNode
-from mmm_graph.parallel.exchange import Exchange
+from mmm_graph.parallel.exchange import Exchange, install
+from mmm_graph.parallel.tensor import shard_weights
 from mmm_graph.registry.node_type import ModelType, resolve
 from mmm_graph.registry.registry import Registry
 
 DTYPES = {"f64": torch.float64, "f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 
 
-@dataclass
+@dataclass(eq=False)
 class Built:
     """A model of a graph.
 
@@ -33,7 +34,10 @@ class Built:
         node, type: what was asked for.
         source: where its weights are; None = `init:`, or it has none.
         seed: run seed, for `init:`.
-        exchange: what its layers ask about other ranks; None = they are on their own.
+        exchange: what its layers ask about other ranks; None = they are on their own. Set by `attach`.
+        parts: names of those that this rank has; None = all.
+        columns: (index, how many ranks) that split heads and columns of the weights; None = they are whole.
+        base: the whole model that this is one rank's share of.
     """
 
     node: ModelNode
@@ -42,6 +46,15 @@ class Built:
     source: Source | None = None
     seed: int = 0
     exchange: Exchange | None = None
+    parts: frozenset[str] | None = None
+    columns: tuple[int, int] | None = None
+    base: Built | None = None
+
+    def attach(self, exchange: Exchange) -> None:
+        """Give its layers an exchange, now and when it is built."""
+        self.exchange = exchange
+        if "object" in self.__dict__:
+            install(self.object, exchange)
 
     @cached_property
     def object(self) -> Any:
@@ -53,7 +66,12 @@ class Built:
         try:
             if not self.type.weights:
                 return _build_plain(self)
-            return _load(self) if self.source is not None else _initialise(self)
+            module = _load(self) if self.source is not None else _initialise(self)
+            if self.columns is not None:
+                shard_weights(module, *self.columns)
+            if self.exchange is not None:
+                install(module, self.exchange)
+            return module
         except MmmError:
             raise
         except Exception as error:  # whatever a plugin's constructor raises
@@ -162,6 +180,7 @@ def _initialise(built: Built) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key)
         module: nn.Module = resolve(built.type.builder)(built.node.config)
+    _keep_parts(module, built.parts)
     return module.to(device=built.device, dtype=_dtype(built)).eval()
 
 
@@ -179,21 +198,36 @@ def _load(built: Built) -> nn.Module:
         device=built.device,
         what=f"weights of {node.name}",
         place=node.place,
+        keep=lambda name: built.parts is None or _part_of(name) in (*built.parts, ""),
     )
+    _keep_parts(module, built.parts)
     if any(b.is_meta for b in module.buffers()):
         with _SkipInit():
             _copy_buffers(make(node.config), module, built.device)
     return module.eval()
 
 
+def _part_of(name: str) -> str:
+    """The part that a tensor belongs to; "" for what is outside of the parts."""
+    head, _, rest = name.partition(".")
+    return rest.partition(".")[0] if head == "parts" else ""
+
+
+def _keep_parts(module: nn.Module, names: frozenset[str] | None) -> None:
+    """Forget the parts that live on other ranks."""
+    if names is not None:
+        parts = module.get_submodule("parts")
+        assert isinstance(parts, nn.ModuleDict)
+        for name in [n for n in parts if n not in names]:
+            del parts[name]
+
+
 def _copy_buffers(source: nn.Module, module: nn.Module, device: torch.device) -> None:
     """Buffers that are computed by the constructor and not saved."""
-    for name, buffer in source.named_buffers():
+    for name, old in list(module.named_buffers()):
         path, _, leaf = name.rpartition(".")
-        owner = module.get_submodule(path)
-        old = owner._buffers[leaf]
-        if old is not None and old.is_meta:
-            owner._buffers[leaf] = buffer.to(device)
+        if old.is_meta:
+            module.get_submodule(path)._buffers[leaf] = source.get_buffer(name).to(device)
 
 
 class _SkipInit(TorchFunctionMode):

@@ -17,9 +17,11 @@ from mmm_graph.runtime.build import Built
 from mmm_graph.runtime.cache import Cache
 from mmm_graph.runtime.events import Event, OnEvent, Request, Result
 from mmm_graph.runtime.job import OWNERS
-from mmm_graph.runtime.prepare import Call, Preparer
+from mmm_graph.runtime.prepare import Call, Planner, Preparer
+from mmm_graph.runtime.shards import Shards
 from mmm_graph.runtime.values import Absent
 from mmm_graph.runtime.work import Tools, Watching, Work
+from mmm_graph.runtime.world import World
 
 __all__ = ["Engine", "Event", "Request", "Result"]
 
@@ -36,6 +38,7 @@ class Engine:
         cache_bytes: budget for results of pure nodes; 0 switches the cache off.
         on_event: told of what happens.
         check_shapes: compare what nodes make with their declared types, in the first turn of every request.
+        world: the processes that a plan's ranks are; None = plans of several ranks run as threads of this process.
     """
 
     def __init__(
@@ -47,10 +50,12 @@ class Engine:
         cache_bytes: int = CACHE_BYTES,
         on_event: OnEvent | None = None,
         check_shapes: bool = True,
+        world: World | None = None,
     ) -> None:
         self.registry, self.models, self.device = registry, models, torch.device(device)
-        self.on_event, self.check_shapes = on_event, check_shapes
-        self.cache = Cache(cache_bytes)
+        self.on_event, self.check_shapes, self.world = on_event, check_shapes, world
+        self.cache = Cache(0 if world is not None else cache_bytes)  # ranks must agree on what is left to do
+        self._shards = Shards()
         self._lock = Lock()
         self._preparer = Preparer(registry, models, self.device, self.cache)
 
@@ -62,7 +67,7 @@ class Engine:
         outputs: Sequence[str] | None = None,
         supply: Mapping[str, Any] | None = None,
         train: frozenset[str] = frozenset(),
-        plan: Plan | None = None,
+        plan: Plan | Planner | None = None,
         on_event: OnEvent | None = None,
         cancel: Callable[[], bool] | None = None,
         isolate: bool = False,
@@ -74,7 +79,7 @@ class Engine:
             outputs: names of outputs, or any values of the top level such as "cond.embeds"; None = all outputs.
             supply: values by the same names, used instead of computing them.
             train: names of models being trained; their nodes and all that depend on them run with autograd.
-            plan: who does what; None = everything on rank 0. Several ranks run as threads of this process.
+            plan: who does what, or what makes it for a graph; None = everything on rank 0.
             on_event: in place of the engine's own.
             cancel: asked before every node; True stops the run.
             isolate: a request that fails does not stop the others; its Result carries the error.
@@ -98,7 +103,9 @@ class Engine:
                 if not isolate:
                     raise
                 failed[request.id] = error
-        tools = Tools(self.registry, self.models, self.device, self.cache, self.check_shapes)
+        tools = Tools(
+            self.registry, self.models, self.device, self.cache, self.check_shapes, self._shards, self.world
+        )
         watching = Watching(emit, cancel, failed if isolate else None)
         with self._lock:
             found = Work(tools, jobs, train, watching).run()

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from mmm_graph.errors import Cancelled, MmmError, RunError, problem
 from mmm_graph.plan.ops import TURN, At, Fn, Free, Instruction, Recv, Repeat, Run, Send, Value
-from mmm_graph.runtime.bind import Bound, join
+from mmm_graph.runtime.bound import Bound
+from mmm_graph.runtime.copies import join
 from mmm_graph.runtime.transport import Pending, Transport
 from mmm_graph.runtime.values import Absent, describe, is_empty, truth
 from mmm_graph.runtime.watch import Watch
@@ -138,10 +139,10 @@ class Executor:
 
     def _send(self, item: Send, turns: tuple[int, ...]) -> None:
         self._arrive((item.value,))
-        self.transport.send(self.values[item.value], item.to, item.late)
+        self.transport.send(self.values[item.value], item.value, item.to, item.late)
 
     def _recv(self, item: Recv, turns: tuple[int, ...]) -> None:
-        self.pending[item.value] = self.transport.recv(item.source, item.late)
+        self.pending[item.value] = self.transport.recv(item.value, item.source, item.late)
 
     def _arrive(self, wanted: Iterable[Value]) -> None:
         """Wait for messages that are read now."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -15,8 +16,9 @@ from mmm_graph.plan.block import Blocks
 from mmm_graph.plan.expand import Stream
 from mmm_graph.plan.flow import Flow
 from mmm_graph.plan.ops import Instruction, Value
-from mmm_graph.plan.place import Plan
 from mmm_graph.plan.repeat import repeat_task
+from mmm_graph.plan.shard import ShardStream
+from mmm_graph.plan.steady import Steady
 from mmm_graph.runtime.bind import Binder
 from mmm_graph.runtime.events import Request
 from mmm_graph.runtime.names import find_value
@@ -31,15 +33,19 @@ class Prepared:
     """A graph made ready for what is asked of it; kept between runs.
 
     Attributes:
-        binders: callables, by the models being trained and the given values that need a gradient.
+        binders: callables, by rank, the models being trained and the given values that need a gradient.
         programs: of requests that ran alone on one rank, by id, where they are short.
     """
 
     graph: Graph
-    plan: Plan | None
     blocks: Blocks
-    binders: dict[tuple[frozenset[str], frozenset[str]], Binder] = field(default_factory=dict)
+    binders: dict[tuple[int, frozenset[str], frozenset[str]], Binder] = field(default_factory=dict)
     programs: dict[str, list[Instruction]] = field(default_factory=dict)
+
+    @cached_property
+    def steady(self) -> Steady:
+        """Which values are alike in every turn."""
+        return Steady(self.blocks)
 
 
 @dataclass(frozen=True)
@@ -53,12 +59,29 @@ class Job:
 
     def stream(self) -> Stream:
         """Its tasks."""
-        return Stream(self.prepared.blocks, self.request.id, repeat_task)
+        blocks = self.prepared.blocks
+        if blocks.plan.is_plain:
+            return Stream(blocks, self.request.id, repeat_task)
+        return ShardStream(blocks, self.request.id, repeat_task, symbols(self.prepared.graph, self.given))
 
     def values(self) -> dict[Value, Any]:
         """What every rank has from the beginning."""
         names = self.prepared.blocks.start
         return {Value(self.request.id, n): self.given.get(n, Absent(f"{n} is not linked")) for n in names}
+
+
+def symbols(graph: Graph, given: Mapping[str, Any]) -> dict[str, int]:
+    """Lengths of the axes of the inputs that were given, by the symbols of their types."""
+    found: dict[str, int] = {}
+    for name, port in graph.inputs.items():
+        value = given.get(f"{graph.source}.{name}")
+        dims = port.type.dims or ()
+        if isinstance(value, Tensor) and len(dims) == value.dim():
+            plain = [
+                (d, n) for d, n in zip(dims, value.shape, strict=True) if len(d.over) == 1 and not d.under
+            ]
+            found.update({d.over[0]: int(n / d.coef) for d, n in plain if (n / d.coef).denominator == 1})
+    return found
 
 
 def wanted_refs(graph: Graph, outputs: Sequence[str] | None) -> dict[str, Ref]:

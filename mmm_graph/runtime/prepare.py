@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -25,13 +25,17 @@ KEPT = 32
 """How many graphs are kept prepared."""
 
 
+Planner = Callable[[Graph], Plan]
+"""Makes the plan of a graph: requests that differ in their params have graphs of their own."""
+
+
 class Call(NamedTuple):
     """What is asked of one run: see Engine.run."""
 
     outputs: tuple[str, ...] | None
     supply: Mapping[str, Any]
     train: frozenset[str]
-    plan: Plan | None
+    plan: Plan | Planner | None
     watched: bool
 
 
@@ -47,7 +51,7 @@ class Preparer:
     def forget_stale(self) -> None:
         """Drop what was bound to models that the engine no longer has, so that they can be freed."""
         for prepared in self._kept.values():
-            for key in [k for k, binder in prepared.binders.items() if not binder.is_current()]:
+            for key in [k for k, binder in prepared.binders.items() if not binder.is_current(self.models)]:
                 del prepared.binders[key]
 
     def job(self, graph: Graph, request: Request, call: Call) -> Job:
@@ -104,15 +108,21 @@ class Preparer:
         flow = Flow(graph)
         needs = select(flow, list(wishes.outputs.values()), wishes.given, watched=wishes.watched)
         blocks = Blocks(graph, self.registry, self._plan(graph, call), needs, wishes)
-        self._kept[key] = Prepared(graph, call.plan, blocks)
+        self._kept[key] = Prepared(graph, blocks)
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
         return self._kept[key]
 
     def _plan(self, graph: Graph, call: Call) -> Plan:
-        """The given plan, carried over to a graph that it was not made for."""
+        """The plan that is made for the graph, or the given one carried over to a graph that it was not made for."""
         if call.plan is None:
             return make_plan(graph, self.registry, branches="turn" if call.train else "batched")
-        placement = {m: [(s.ranks, s.a, s.b) for s in chain] for m, chain in call.plan.models.items()}
-        nodes = {p: r for p, r in call.plan.nodes.items() if any(n.path == p for n in graph.walk())}
-        return make_plan(graph, self.registry, placement, nodes=nodes, branches=call.plan.branches)
+        if not isinstance(call.plan, Plan):
+            return call.plan(graph)
+        given = call.plan
+        placement = {m: [(s.ranks, s.a, s.b) for s in chain] for m, chain in given.models.items()}
+        nodes = {p: team for p, team in given.nodes.items() if any(n.path == p for n in graph.walk())}
+        return make_plan(
+            graph, self.registry, placement, nodes=nodes, branches=given.branches, axes=given.axes, name=given.name,
+            loops=given.loops, microbatches=given.microbatches, in_flight=given.in_flight, ranks=given.ranks,
+        )  # fmt: skip

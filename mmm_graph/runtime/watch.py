@@ -8,7 +8,7 @@ from typing import Any
 
 from mmm_graph.plan.ops import At, Fn, Value
 from mmm_graph.runtime.arguments import Values
-from mmm_graph.runtime.bind import Bound
+from mmm_graph.runtime.bound import Bound
 from mmm_graph.runtime.events import Event, OnEvent
 from mmm_graph.runtime.values import num_bytes
 

@@ -9,19 +9,22 @@ import torch
 from torch import Tensor
 
 from mmm_graph.errors import MmmError
+from mmm_graph.parallel.exchange import Exchange
 from mmm_graph.plan.lower import project
 from mmm_graph.plan.ops import At, Fn, Instruction, Program, Value
 from mmm_graph.plan.schedule import order
 from mmm_graph.registry.registry import Registry
-from mmm_graph.runtime.bind import Binder, Bound, Context
+from mmm_graph.runtime.bind import Binder, Context
+from mmm_graph.runtime.bound import Bound
 from mmm_graph.runtime.build import Built
 from mmm_graph.runtime.cache import Cache
 from mmm_graph.runtime.events import Event, OnEvent
 from mmm_graph.runtime.executor import Executor
 from mmm_graph.runtime.job import OWNERS, Job, grad_paths, noise_keys
-from mmm_graph.runtime.transport import Local, Transport, run_threads
+from mmm_graph.runtime.shards import Shards
 from mmm_graph.runtime.values import Absent
 from mmm_graph.runtime.watch import Watch
+from mmm_graph.runtime.world import ALONE, ThreadWorld, World
 
 Make = Callable[[Fn], Bound]
 KEPT_INSTRUCTIONS = 1024
@@ -36,6 +39,8 @@ class Tools(NamedTuple):
     device: torch.device
     cache: Cache
     check_shapes: bool
+    shards: Shards
+    world: World | None
 
 
 class Watching(NamedTuple):
@@ -54,49 +59,72 @@ class Work:
         self.found: dict[str, dict[str, Any]] = {job.request.id: {} for job in jobs}
 
     def run(self) -> dict[str, dict[str, Any]]:
-        """Values by name for each request."""
+        """Values by name for each request; on several processes rank 0 has them.
+
+        Raises:
+            InputError: E522, the plan has another number of ranks than there are processes.
+        """
         ranks = max((job.prepared.blocks.plan.ranks for job in self.jobs), default=1)
-        binders = {job.request.id: self._binder(job) for job in self.jobs}
-        try:
-            if ranks == 1:
-                self._rank(0, 1, Local(), binders)
-            else:
-                run_threads(ranks, lambda rank, transport: self._rank(rank, ranks, transport, binders))
-        finally:
-            for exchange in [b.exchange for b in self.tools.models.values() if b.exchange is not None]:
-                for job in self.jobs:
-                    exchange.clear(job.request.id)
+        world = self.tools.world
+        if world is None and ranks > 1:
+            ThreadWorld(ranks).run(self._rank)
+        else:
+            self._rank(world or ALONE)
         return self.found
 
-    def _binder(self, job: Job) -> Binder:
-        """Callables of the job's graph, kept between runs."""
+    def _binder(self, job: Job, world: World) -> Binder:
+        """Callables of the job's graph on a rank, kept between runs."""
         prepared, tools = job.prepared, self.tools
+        plan = prepared.blocks.plan
+        models = tools.models if plan.is_whole else tools.shards.models(tools.models, plan, world)
         sources = frozenset(n for n, v in job.given.items() if isinstance(v, Tensor) and v.requires_grad)
-        key = (self.train, sources if self.train else frozenset())
+        key = (world.rank, self.train, sources if self.train else frozenset())
         binder = prepared.binders.get(key)
-        if binder is None:
+        if binder is None or not binder.is_current(models):
             grad = grad_paths(prepared.blocks.flow, self.train, sources) if self.train else None
-            context = Context(tools.registry, tools.models, tools.device, grad, tools.check_shapes)
+            context = Context(tools.registry, models, tools.device, grad, tools.check_shapes)
             binder = prepared.binders[key] = Binder(prepared.blocks.flow, context)
         binder.context.seeds[job.request.id] = noise_keys(job.request)
         return binder
 
-    def _rank(self, rank: int, ranks: int, transport: Transport, binders: Mapping[str, Binder]) -> None:
+    def _rank(self, world: World) -> None:
         """What one rank does: every rank finds the global order for itself and keeps its own part."""
         emit, cancel, failed = self.watching
         watch = Watch(emit) if emit is not None else None
         start = {k: v for job in self.jobs for k, v in job.values().items()}
+        binders = {job.request.id: self._binder(job, world) for job in self.jobs}
         special: dict[str, Make] = {"output": self._output, "store": self._store}
         if watch is not None:
             special |= {"turn": watch.turn, "preview": watch.preview, "stream": watch.stream}
+        exchanges = {
+            id(b.exchange): b.exchange
+            for binder in binders.values()
+            for b in binder.context.models.values()
+            if b.exchange is not None
+        }.values()
+        special["forget"] = lambda fn: Bound(lambda args, at: _forget(exchanges, at.request), raw=True)
         calls = {request: _Calls(binder, special) for request, binder in binders.items()}
-        executor = Executor(calls, transport, start, watch=watch, cancel=cancel, failed=failed)
-        with torch.set_grad_enabled(bool(self.train)):
-            executor.execute(self._program(rank, ranks, start))
+        executor = Executor(calls, world.transport(), start, watch=watch, cancel=cancel, failed=failed)
+        try:
+            with torch.set_grad_enabled(bool(self.train)):
+                executor.execute(self._program(world, start))
+        finally:
+            for job in self.jobs:
+                _forget(exchanges, job.request.id)
 
-    def _program(self, rank: int, ranks: int, start: Mapping[Value, Any]) -> Iterable[Instruction]:
+    def _program(self, world: World, start: Mapping[Value, Any]) -> Iterable[Instruction]:
         """A rank's Program, lazily. It depends on the graph and the request's id only, so a short one is kept."""
-        program = project(order([job.stream().tasks() for job in self.jobs], ranks, start=start), rank)
+        plans = [job.prepared.blocks.plan for job in self.jobs]
+        ranks = max((plan.ranks for plan in plans), default=1)
+        steady = {job.request.id: job.prepared.steady for job in self.jobs} if ranks > 1 else {}
+        sequence = order(
+            [job.stream().tasks() for job in self.jobs],
+            ranks,
+            start=start,
+            steady=lambda value: steady[value.request](value),
+            in_flight=min((p.in_flight for p in plans if p.in_flight is not None), default=None),
+        )
+        program = project(sequence, world.rank)
         if len(self.jobs) != 1 or ranks != 1:
             return program
         kept, request = self.jobs[0].prepared.programs, self.jobs[0].request.id
@@ -131,6 +159,13 @@ class Work:
             return {}
 
         return Bound(run, raw=True)
+
+
+def _forget(exchanges: Iterable[Exchange], request: str) -> Mapping[str, Any]:
+    """What was kept of a request that has ended."""
+    for exchange in exchanges:
+        exchange.clear(request)
+    return {}
 
 
 def _recorded(program: Program, kept: dict[str, list[Instruction]], request: str) -> Program:

@@ -29,7 +29,7 @@ class AxisSpec(Spec):
 
     size: int = Field(ge=1)
     mode: Literal["sync", "displaced"] = "sync"
-    group_norm: Literal["exact", "corrected", "local"] | None = None
+    group_norm: Literal["sync", "stale", "corrected", "separate"] = "sync"
 
 
 class StagePlace(Spec):

@@ -28,7 +28,7 @@ from mmm_graph.registry.node_type import (
 from mmm_graph.spec.ports import KINDS
 from mmm_graph.testing.call import Invocation, as_outputs, exercise, invoke, prepare
 from mmm_graph.testing.other import check_composite, check_data, check_optim
-from mmm_graph.testing.parts import check_parts, run_path
+from mmm_graph.testing.parts import check_parts, check_sharding, run_path
 from mmm_graph.testing.same import same, untouched_rng
 from mmm_graph.testing.sampler import check_sampler
 from mmm_graph.testing.setup import Setup, all_ports, check_config, in_one_line, make_config
@@ -51,8 +51,8 @@ def check_node(
     Checked: what the loader checks; the config survives JSON; the builder resolves; with random inputs of the
     declared shapes, every output has its declared kind and shape, with and without the optional inputs;
     inputs stay as they were; the same seed gives the same numbers, and no global generator is drawn from; the
-    table of parts agrees with the modules; weights survive safetensors. A loss has a gradient; a sampler
-    reaches the clean latent that its denoiser keeps predicting.
+    table of parts agrees with the modules, and what is said about sharding with both; weights survive
+    safetensors. A loss has a gradient; a sampler reaches the clean latent that its denoiser keeps predicting.
 
     Args:
         node: any node type.
@@ -118,6 +118,7 @@ def _construct(node: ModelType, builder: Any, config: Config, extra: Mapping[str
 
 def _check_model(node: ModelType, setup: Setup) -> None:
     built = build(node, setup, setup.seed)
+    check_sharding(node, setup.config)
     if node.kind.startswith("sampler."):
         check_sampler(node.kind, built, setup.config)
     if isinstance(built, nn.Module):

@@ -51,9 +51,37 @@ def check_parts(node: ModelType, config: Config, built: nn.Module) -> None:
         count = sum(p.numel() for p in modules[part.name].parameters())
         if count != part.params:
             raise AssertionError(f"{node.kind}: part {part.name} says {part.params} weights and has {count}")
+        unknown = sorted(set(part.sizes) - set(part.writes))
+        if unknown:
+            raise AssertionError(
+                f"{node.kind}: part {part.name} gives a size for {unknown[0]!r}, which it does not write"
+            )
     outside = [k for k in built.state_dict() if not k.startswith("parts.")]
     if outside:
         raise AssertionError(f"{node.kind}: {outside[0]!r} belongs to no part, so no rank would load it")
+
+
+def check_sharding(node: ModelType, config: Config) -> None:
+    """Units name methods and are whole rows, joint tokens are state keys that a part writes.
+
+    Raises:
+        AssertionError: the first that does not.
+    """
+    if node.sharding is None:
+        return
+    said = node.sharding(config)
+    for name, unit in said.units.items():
+        if name not in node.methods or unit < 1:
+            raise AssertionError(
+                f"{node.kind}: sharding cuts {name!r} at multiples of {unit}; "
+                f"expected one of {', '.join(node.methods)} and 1 or more rows"
+            )
+    written = {key for part in (node.parts(config) if node.parts is not None else ()) for key in part.writes}
+    for key in said.joint:
+        if key not in written:
+            raise AssertionError(
+                f"{node.kind}: sharding names the joint tokens {key!r}, which no part writes"
+            )
 
 
 def run_path(

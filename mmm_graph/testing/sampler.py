@@ -40,6 +40,9 @@ def check_sampler(kind: str, sampler: Any, config: Config) -> None:
             raise AssertionError(
                 f"{kind}: every prediction was the same x0, yet after {steps} steps it is {error:.2g} off"
             )
+    if sampler.pointwise != config.pointwise():
+        said = config.pointwise()
+        raise AssertionError(f"{kind} has pointwise {sampler.pointwise}, but its config says {said}")
     if sampler.pointwise:
         _check_pointwise(kind, sampler)
 

@@ -219,6 +219,9 @@ class CFGConfig(GuidanceConfig):
     def branches(self) -> tuple[str, ...]:
         return ("cond",) if self.scale == 1 else ("cond", "uncond")
 
+    def pointwise(self) -> bool:
+        return self.rescale == 0
+
 
 class NoGuidanceConfig(GuidanceConfig):
     """One evaluation a step, with the condition."""

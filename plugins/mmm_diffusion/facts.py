@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from mmm_diffusion.config import FlowConfig, SchedulerConfig, TimesConfig, VarianceConfig
 from mmm_diffusion.spacing import SIGMA_SPACINGS, count_steps, spaced_times
 from mmm_graph.config import Config
-from mmm_graph.registry import Facts, SamplerConfig
+from mmm_graph.registry import Facts, GuidanceConfig, SamplerConfig
 
 
 def times(law: SchedulerConfig, config: TimesConfig, have: Facts) -> Facts:
@@ -28,7 +28,7 @@ def noised(law: SchedulerConfig, config: Config, have: Facts) -> Facts:
 
 
 def init(config: Config, uses: Mapping[str, Config], have: Facts) -> Facts:
-    """How often the loop asks the denoiser.
+    """How often the loop asks the denoiser, and whether a piece of an image can be started alone.
 
     Raises:
         ValueError: the sampler cannot follow these times.
@@ -37,33 +37,44 @@ def init(config: Config, uses: Mapping[str, Config], have: Facts) -> Facts:
     assert isinstance(sampler, SamplerConfig)
     if "times.prediction" in have:
         sampler.check(have["times.prediction"], signal=have.get("times.signal", True))
-    return {"evaluations.count": sampler.evaluations(have["times.count"])} if "times.count" in have else {}
+    count = have.get("times.count")
+    found = {} if count is None else {"evaluations.count": sampler.evaluations(count)}
+    return found | _rowwise(sampler.pointwise())
 
 
 def step(config: Config, uses: Mapping[str, Config], have: Facts) -> Facts:
-    """Nothing new.
+    """Whether a piece of an image can be stepped alone; with times that nobody knows, it cannot.
 
     Raises:
         ValueError: the denoiser predicts something else than the scheduler says.
     """
+    sampler = uses["sampler"]
+    assert isinstance(sampler, SamplerConfig)
     said, wanted = have.get("pred.prediction"), have.get("times.prediction")
     if said is not None and wanted is not None and said != wanted:
         raise ValueError(
             f"the denoiser predicts {said}, the scheduler's times are for {wanted}; set one of them"
         )
-    return {}
+    return _rowwise(sampler.pointwise() and have.get("times.pointwise", False))
 
 
 def combine(guidance: Config, config: Config, have: Facts) -> Facts:
-    """The prediction type passes through.
+    """The prediction type passes through; with a rescale, a piece of an image cannot be combined alone.
 
     Raises:
         ValueError: the branches predict different things.
     """
+    assert isinstance(guidance, GuidanceConfig)
     said = have.get("branches.prediction")
     if isinstance(said, tuple):
         raise ValueError(f"the branches predict different things: {', '.join(map(str, said))}")
-    return {} if said is None else {"pred.prediction": said}
+    found = {} if said is None else {"pred.prediction": said}
+    return found | _rowwise(guidance.pointwise())
+
+
+def _rowwise(holds: bool) -> Facts:
+    """What takes back the promise that rows of the inputs give the same rows of the outputs."""
+    return {} if holds else {"rowwise": False}
 
 
 def _starts_with_signal(law: VarianceConfig | FlowConfig, config: TimesConfig) -> bool:

@@ -12,6 +12,8 @@ from mmm_diffusion.config import CFGConfig, NoGuidanceConfig
 class NoGuidance:
     """The conditional prediction as it is."""
 
+    pointwise = True
+
     def __init__(self, config: NoGuidanceConfig) -> None:
         self.config = config
 
@@ -35,7 +37,7 @@ class CFG:
 
     def __init__(self, config: CFGConfig) -> None:
         self.config = config
-        self.pointwise = config.rescale == 0
+        self.pointwise = config.pointwise()
 
     def combine(self, branches: Sequence[Tensor], i: int | None = None) -> Tensor:
         """One prediction from those of `branches()`: cond, then uncond unless the scale is 1.

@@ -33,6 +33,7 @@ def _scheduler(kind: str, config: type[Config], name: str, doc: str, source: str
             x=LATENTS,
             returns={"x": LATENTS, "t": "Scalar[b]", "target": LATENTS, "snr": "Scalar[b]"},
             noise=True,
+            rowwise=True,
             facts=facts.noised,
             doc="The forward process at a random level for each element, and what to predict of it.",
         ),
@@ -41,6 +42,7 @@ def _scheduler(kind: str, config: type[Config], name: str, doc: str, source: str
             times="Times",
             returns={"x": LATENTS},
             noise=True,
+            rowwise=True,
             doc="Clean latents brought to the first level of a run, for image-to-image.",
         ),
     }
@@ -54,6 +56,7 @@ def _guidance(kind: str, config: type[Config], name: str, doc: str, source: str)
         i="Scalar?",
         returns={"pred": LATENTS},
         facts=facts.combine,
+        rowwise=True,
         doc="The predictions of all branches -> one prediction.",
     )
     builder = f"mmm_diffusion.guidance:{name}"
@@ -161,6 +164,7 @@ def ops() -> list[OpType]:
             config=c.InitConfig,
             uses={"sampler": "sampler"},
             facts=facts.init,
+            rowwise=True,
             doc="Sampler state from a latent at the first level, and the first question to the denoiser.",
         ),
         op_type(
@@ -175,6 +179,7 @@ def ops() -> list[OpType]:
             uses={"sampler": "sampler"},
             noise=True,
             facts=facts.step,
+            rowwise=True,
             doc="A prediction becomes x0, the sampler moves on, and the next question comes out.",
         ),
     ]

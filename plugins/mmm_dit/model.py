@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 
 from mmm_dit.config import DiTConfig
-from mmm_graph.errors import RunError, problem
 from mmm_graph.nn.attention import Attention, CrossAttention
 from mmm_graph.nn.embed import GridEmbedding, TimeEmbedding
 from mmm_graph.nn.init import xavier, zero
 from mmm_graph.nn.mlp import Mlp
 from mmm_graph.nn.norm import modulate
 from mmm_graph.nn.parts import State, known, need, refuse, run_parts
+from mmm_graph.nn.patch import from_patches, patch_grid, to_patches
 
 
 class DiT(nn.Module):
@@ -60,8 +59,8 @@ class Embed(nn.Module):
     def forward(self, state: State) -> dict[str, Tensor]:
         x = need(state, "x", "the DiT")
         patch = self.config.patch_size
-        grid = token_grid(x, patch)
-        h = self.patch(rearrange(x, "b c (h p) (w q) -> b (h w) (c p q)", p=patch, q=patch))
+        grid = patch_grid(x, patch)
+        h = self.patch(to_patches(x, patch))
         c = self.time(need(state, "t", "the DiT"))
         if self.label is not None:
             c = c + self.label(need(state, "cond.label", "a DiT with num_classes"))
@@ -118,24 +117,8 @@ class Head(nn.Module):
     def forward(self, state: State) -> dict[str, Tensor]:
         shift, scale = self.modulation(state["c"]).chunk(2, dim=1)
         tokens = self.out(modulate(self.norm(need(state, "h", "the DiT")), shift, scale))
-        patch = self.config.patch_size
-        rows = need(state, "x", "the DiT").shape[2] // patch
-        image = rearrange(tokens, "b (h w) (p q c) -> b c (h p) (w q)", h=rows, p=patch, q=patch)
+        image = from_patches(tokens, need(state, "x", "the DiT"), self.config.patch_size)
         if not self.config.learned_sigma:
             return {"pred": image}
         pred, variance = image.chunk(2, dim=1)
         return {"pred": pred, "variance": variance}
-
-
-def token_grid(x: Tensor, patch: int) -> tuple[int, int]:
-    """Rows and columns of patches of x.
-
-    Raises:
-        RunError: x does not divide into patches.
-    """
-    height, width = x.shape[2:]
-    if height % patch or width % patch:
-        raise RunError(
-            problem("E705", f"x of {height} x {width} does not divide into patches of {patch} x {patch}")
-        )
-    return height // patch, width // patch

@@ -1,10 +1,10 @@
-"""The parts table of the diffusion transformer, without torch."""
+"""The parts table of the diffusion transformer and how it may be sharded, without torch."""
 
 from __future__ import annotations
 
 from mmm_dit.config import DiTConfig
 from mmm_graph.nn import cost
-from mmm_graph.registry import Part
+from mmm_graph.registry import Part, Sharding
 
 COND_TOKENS = 77
 """Length of the condition that the work of cross-attention is counted for."""
@@ -20,6 +20,11 @@ def dit_path(config: DiTConfig, call: object) -> tuple[str, ...]:
     return ("embed", *(f"block{i}" for i in range(config.depth)), "head")
 
 
+def dit_sharding(config: DiTConfig) -> Sharding:
+    """Rows in whole patches, heads evenly."""
+    return Sharding({"predict": config.patch_size}, config.num_heads)
+
+
 def embed_part(config: DiTConfig) -> Part:
     """Patches, time, class and pooled condition."""
     width = config.width
@@ -29,11 +34,12 @@ def embed_part(config: DiTConfig) -> Part:
     if config.pooled:
         total += cost.linear(config.pooled_dim or 0, width)
     pooled = ("cond.pooled",) if config.pooled else ()
-    return Part("embed", ("x", "t", "cond.label", *pooled), ("h", "c"), *total.both)
+    sizes = {"h": config.tokens * width, "c": width}
+    return Part("embed", ("x", "t", "cond.label", *pooled), ("h", "c"), *total.both, sizes)
 
 
 def block_part(config: DiTConfig, index: int) -> Part:
-    """One block."""
+    """One block; its attention keeps keys and values of all tokens."""
     width, tokens = config.width, config.tokens
     total = (
         cost.attention(width, tokens) + cost.mlp(width, config.hidden, tokens) + cost.linear(width, 6 * width)
@@ -41,7 +47,8 @@ def block_part(config: DiTConfig, index: int) -> Part:
     if config.cross:
         total += cost.cross_attention(width, tokens, config.cond_dim or 0, COND_TOKENS)
     reads = ("h", "c", "cond.embeds", "cond.mask") if config.cross else ("h", "c")
-    return Part(f"block{index}", reads, ("h",), *total.both)
+    numbers = tokens * width
+    return Part(f"block{index}", reads, ("h",), *total.both, {"h": numbers}, kept=2 * numbers)
 
 
 def head_part(config: DiTConfig) -> Part:
@@ -49,4 +56,5 @@ def head_part(config: DiTConfig) -> Part:
     width, channels = config.width, config.in_channels * (1 + config.learned_sigma)
     total = cost.linear(width, 2 * width) + cost.linear(width, config.patch_size**2 * channels, config.tokens)
     writes = ("pred", "variance") if config.learned_sigma else ("pred",)
-    return Part("head", ("h", "c", "x"), writes, *total.both)
+    sizes = dict.fromkeys(writes, config.in_channels * config.sample_size**2)
+    return Part("head", ("h", "c", "x"), writes, *total.both, sizes)

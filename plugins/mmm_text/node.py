@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmm_graph.registry import ModelType, method, model_type
 from mmm_text.config import EncodeConfig, LabelConfig, TextEncoderConfig, TokenizerConfig
-from mmm_text.parts import encoder_parts, encoder_path
+from mmm_text.parts import encoder_parts, encoder_path, encoder_sharding
 
 HF = model_type(
     "tokenizer.hf",
@@ -57,6 +57,7 @@ TEXT = model_type(
         )
     },
     parts=encoder_parts,
+    sharding=encoder_sharding,
     state={"h": "Embeds[b,t,$width]"},
     doc="A transformer over token ids; with the defaults, CLIP ViT-L/14's text encoder.",
     source="Radford et al. 2021 (arXiv:2103.00020)",

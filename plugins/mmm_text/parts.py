@@ -1,10 +1,10 @@
-"""The parts of the text encoder, without torch."""
+"""The parts of the text encoder and how it may be sharded, without torch."""
 
 from __future__ import annotations
 
 from mmm_graph.nn import cost
 from mmm_graph.nn.cost import Cost
-from mmm_graph.registry import Part
+from mmm_graph.registry import Part, Sharding
 from mmm_text.config import EncodeConfig, TextEncoderConfig
 
 
@@ -14,13 +14,19 @@ def encoder_parts(config: TextEncoderConfig) -> tuple[Part, ...]:
     embed = cost.table(config.vocab_size, width) + cost.table(tokens, width)
     block = cost.norm(width) * 2 + cost.attention(width, tokens) + cost.mlp(width, config.hidden, tokens)
     pool = cost.linear(width, config.pooled_dim, bias=False) * config.projection
+    h = {"h": tokens * width}
     return (
-        Part("embed", ("ids",), ("h",), *embed.both),
-        *(Part(f"block{i}", ("h", "mask"), ("h",), *block.both) for i in range(config.depth)),
-        Part("norm", ("h",), ("h",), *cost.norm(width).both),
-        Part("tap", ("h",), ("embeds",), *Cost().both),
-        Part("pool", ("h", "ids", "mask"), ("pooled",), *pool.both),
+        Part("embed", ("ids",), ("h",), *embed.both, h),
+        *(Part(f"block{i}", ("h", "mask"), ("h",), *block.both, h) for i in range(config.depth)),
+        Part("norm", ("h",), ("h",), *cost.norm(width).both, h),
+        Part("tap", ("h",), ("embeds",), *Cost().both, {"embeds": tokens * width}),
+        Part("pool", ("h", "ids", "mask"), ("pooled",), *pool.both, {"pooled": config.pooled_dim}),
     )
+
+
+def encoder_sharding(config: TextEncoderConfig) -> Sharding:
+    """Heads evenly; a text has no rows to share."""
+    return Sharding(heads=config.num_heads)
 
 
 def encoder_path(config: TextEncoderConfig, call: EncodeConfig) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmm_graph.registry import Facts, ModelType, cond, method, model_type
 from mmm_unet.config import UNetConfig
-from mmm_unet.parts import unet_parts, unet_path
+from mmm_unet.parts import unet_parts, unet_path, unet_sharding
 
 CONDITION = cond(optional=True, embeds="Embeds[b,t,$cond_dim]?", mask="Mask[b,t]?", label="Ids[b]?")
 
@@ -30,6 +30,7 @@ UNET = model_type(
         )
     },
     parts=unet_parts,
+    sharding=unet_sharding,
     state={"h": "Latents[b,c,h,w]", "temb": "Embeds[b,d]", "skip*": "Latents[b,c,h,w]"},
     doc="Residual convolutions over several resolutions with skips; pixels or latents; with or without a condition.",
     source="Ho et al. 2020 (arXiv:2006.11239); Rombach et al. 2021 (arXiv:2112.10752)",

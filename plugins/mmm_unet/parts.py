@@ -1,15 +1,24 @@
-"""The parts table of the U-Net, without torch."""
+"""The parts table of the U-Net and how it may be sharded, without torch."""
 
 from __future__ import annotations
 
 from mmm_graph.nn import cost
 from mmm_graph.nn.cost import Cost
-from mmm_graph.registry import Part
+from mmm_graph.registry import Part, Sharding
 from mmm_unet.config import Level, UNetConfig
 from mmm_unet.layout import Row, layout
 
 COND_TOKENS = 77
 """Length of the condition that the work of cross-attention is counted for."""
+
+REFUSED = {
+    "patches": "its skips, convolutions and group norms need rows of patches that are not there yet; "
+    "it pipelines over requests, batch elements and guidance branches",
+    "tensor": "the channels of its convolutions and group norms are not shared; use patch, which shares rows",
+}
+DEEPER = {"block": 0, "middle": 0, "down": 1, "up": -1}
+"""By how much the form of a row changes how often the input has been halved."""
+NO_ATTENTION = "no level of it has self-attention to share; use patch, which shares rows"
 
 
 def unet_parts(config: UNetConfig) -> tuple[Part, ...]:
@@ -22,29 +31,39 @@ def unet_path(config: UNetConfig, call: object) -> tuple[str, ...]:
     return ("embed", *(row.name for row in layout(config)), "head")
 
 
+def unet_sharding(config: UNetConfig) -> Sharding:
+    """Rows in multiples of the total stride; the heads of the levels that attend."""
+    levels = (*config.levels, config.middle)
+    heads = min((level.num_heads for level in levels if level.attention != "none"), default=0)
+    alone = {} if heads else dict.fromkeys(("ulysses", "ring"), NO_ATTENTION)
+    return Sharding({"predict": 2 ** (len(config.channels) - 1)}, heads, {**REFUSED, **alone})
+
+
 def embed_part(config: UNetConfig) -> Part:
     """Time, class and the first convolution."""
     total = cost.time_embedding(config.channels[0], config.time_dim)
     total += cost.table(config.num_classes or 0, config.time_dim)
     total += cost.conv(config.in_channels, config.channels[0], pixels(config, 0))
-    return Part("embed", ("x", "t", "cond.label"), ("h", "temb", "skip0"), *total.both)
+    here = config.channels[0] * pixels(config, 0)
+    sizes = {"h": here, "temb": config.time_dim, "skip0": here}
+    return Part("embed", ("x", "t", "cond.label"), ("h", "temb", "skip0"), *total.both, sizes)
 
 
 def head_part(config: UNetConfig) -> Part:
     """The last norm and convolution."""
     width = config.channels[0]
     total = cost.norm(width) + cost.conv(width, config.out_channels, pixels(config, 0))
-    return Part("head", ("h",), ("pred",), *total.both)
+    return Part("head", ("h",), ("pred",), *total.both, {"pred": config.out_channels * pixels(config, 0)})
 
 
 def row_part(config: UNetConfig, row: Row) -> Part:
     """One row of the layout."""
     width, here = row.level.channels, pixels(config, row.depth)
+    after = pixels(config, row.depth + DEEPER[row.form])
     writes = ("h", row.writes_skip) if row.writes_skip else ("h",)
-    if row.form == "down":
-        return Part(row.name, ("h",), writes, *cost.conv(width, width, pixels(config, row.depth + 1)).both)
-    if row.form == "up":
-        return Part(row.name, ("h",), writes, *cost.conv(width, width, pixels(config, row.depth - 1)).both)
+    sizes = dict.fromkeys(writes, width * after)
+    if row.form in ("down", "up"):
+        return Part(row.name, ("h",), writes, *cost.conv(width, width, after).both, sizes)
     total = cost.resnet(row.in_channels + row.skip_channels, width, here, config.time_dim)
     if row.form == "middle":
         total += cost.resnet(width, width, here, config.time_dim)
@@ -52,7 +71,7 @@ def row_part(config: UNetConfig, row: Row) -> Part:
     reads: tuple[str, ...] = ("h", row.reads_skip, "temb") if row.reads_skip else ("h", "temb")
     if row.level.attention == "cross":
         reads += ("cond.embeds", "cond.mask")
-    return Part(row.name, reads, writes, *total.both)
+    return Part(row.name, reads, writes, *total.both, sizes)
 
 
 def attention(config: UNetConfig, level: Level, tokens: int) -> Cost:

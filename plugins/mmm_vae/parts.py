@@ -1,11 +1,18 @@
-"""The parts table of the autoencoder, without torch."""
+"""The parts table of the autoencoder and how it may be sharded, without torch."""
 
 from __future__ import annotations
 
 from mmm_graph.nn import cost
 from mmm_graph.nn.cost import Cost
-from mmm_graph.registry import Part
+from mmm_graph.registry import Part, Sharding
 from mmm_vae.config import VaeConfig
+
+REFUSED = {
+    "patches": "its convolutions and group norms need rows of patches that are not there yet",
+    "tensor": "the channels of its convolutions and group norms are not shared; use patch, which shares rows",
+}
+ONE_HEAD = "its attention has one head, and ulysses shares heads; use patch or ring, which share rows"
+NO_ATTENTION = "it has no attention to share; use patch, which shares rows"
 
 
 def vae_parts(config: VaeConfig) -> tuple[Part, ...]:
@@ -19,16 +26,26 @@ def vae_parts(config: VaeConfig) -> tuple[Part, ...]:
         latent, last, small
     )
     dec_out = cost.norm(first) + cost.conv(first, config.image_channels, large)
+    enc_in = cost.conv(config.image_channels, first, large)
+    deep, moments = {"h": last * small}, {"mean": latent * small, "logvar": latent * small}
     return (
-        Part("enc_in", ("image",), ("h",), *cost.conv(config.image_channels, first, large).both),
-        *(Part(f"enc{i}", ("h",), ("h",), *encoder_level(config, i).both) for i in range(top + 1)),
-        Part("enc_mid", ("h",), ("h",), *middle(config).both),
-        Part("enc_out", ("h",), ("mean", "logvar"), *enc_out.both),
-        Part("dec_in", ("latents",), ("h",), *dec_in.both),
-        Part("dec_mid", ("h",), ("h",), *middle(config).both),
-        *(Part(f"dec{k}", ("h",), ("h",), *decoder_level(config, top - k).both) for k in range(top + 1)),
-        Part("dec_out", ("h",), ("image",), *dec_out.both),
+        Part("enc_in", ("image",), ("h",), *enc_in.both, {"h": first * large}),
+        *(encoder_part(config, i) for i in range(top + 1)),
+        Part("enc_mid", ("h",), ("h",), *middle(config).both, deep),
+        Part("enc_out", ("h",), ("mean", "logvar"), *enc_out.both, moments),
+        Part("dec_in", ("latents",), ("h",), *dec_in.both, deep),
+        Part("dec_mid", ("h",), ("h",), *middle(config).both, deep),
+        *(decoder_part(config, k) for k in range(top + 1)),
+        Part("dec_out", ("h",), ("image",), *dec_out.both, {"image": config.image_channels * large}),
     )
+
+
+def vae_sharding(config: VaeConfig) -> Sharding:
+    """Rows in multiples of the total stride of the encoder; the decoder can start anywhere."""
+    units = {"encode": config.factor, "posterior": config.factor, "decode": 1}
+    if config.mid_attention:
+        return Sharding(units, 1, {**REFUSED, "ulysses": ONE_HEAD})
+    return Sharding(units, 0, {**REFUSED, **dict.fromkeys(("ulysses", "ring"), NO_ATTENTION)})
 
 
 def encoder_path(config: VaeConfig, call: object = None) -> tuple[str, ...]:
@@ -39,6 +56,20 @@ def encoder_path(config: VaeConfig, call: object = None) -> tuple[str, ...]:
 def decoder_path(config: VaeConfig, call: object = None) -> tuple[str, ...]:
     """Parts from latents to image, in order."""
     return ("dec_in", "dec_mid", *(f"dec{k}" for k in range(len(config.channels))), "dec_out")
+
+
+def encoder_part(config: VaeConfig, level: int) -> Part:
+    """A level of the encoder, and the size it leaves behind."""
+    after = pixels(config, min(level + 1, len(config.channels) - 1))
+    total, sizes = encoder_level(config, level), {"h": config.channels[level] * after}
+    return Part(f"enc{level}", ("h",), ("h",), *total.both, sizes)
+
+
+def decoder_part(config: VaeConfig, k: int) -> Part:
+    """The k-th level of the decoder, coarsest first, and the size it leaves behind."""
+    level = len(config.channels) - 1 - k
+    total, after = decoder_level(config, level), pixels(config, max(level - 1, 0))
+    return Part(f"dec{k}", ("h",), ("h",), *total.both, {"h": config.channels[level] * after})
 
 
 def encoder_level(config: VaeConfig, level: int) -> Cost:

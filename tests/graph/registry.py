@@ -154,7 +154,12 @@ OPS = [
     op_type("answer", "x:y", x="Any", returns={"each": "Bool[k]"}),
     op_type("pair", "x:y", a="Embeds[b,t,d]", b="Embeds[b,t,d]?", returns={"x": "Embeds[b,t,d]"}),
     op_type(
-        "solve", "x:y", x="Latents[b,c,h,w]", uses={"sampler": "sampler"}, returns={"x": "Latents[b,c,h,w]"}
+        "solve",
+        "x:y",
+        x="Latents[b,c,h,w]",
+        uses={"sampler": "sampler"},
+        returns={"x": "Latents[b,c,h,w]"},
+        facts=lambda config, uses, have: {"rowwise": False, "x.solved": True},
     ),
     op_type("loss", "x:y", x="Any", returns={"loss": "Scalar[]"}),
     op_type("bundle", "x:y", x="Embeds[b,t,d]", returns={"cond": cond(embeds="Embeds[b,t,d]")}),

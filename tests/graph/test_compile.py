@@ -76,6 +76,14 @@ def test_params_set_the_number_of_turns_and_sizes():
     assert shown(graph.outputs["image"].type) == "Image[b,3,128,32]"
 
 
+def test_facts_of_a_node_itself_have_no_port():
+    head = HEAD.replace("  guide:", "  rule: {kind: sampler.toy}\n  guide:")
+    nodes = (
+        "  z: {call: vae.noise, in: {like: $in.prompt}}\n  n: {op: solve, use: {sampler: rule}, in: {x: z}}"
+    )
+    assert compiled(nodes, "{x: n}", head).node("n").facts == {"rowwise": False, "x.solved": True}
+
+
 def test_the_links_solve_what_a_config_leaves_out():
     graph = compiled(
         "  n: {call: link, in: {features: e}}\n  e: {call: text, in: {text: $in.prompt}}", "{x: n}"

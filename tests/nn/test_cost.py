@@ -8,6 +8,7 @@ from mmm_graph.nn import cost
 from mmm_graph.nn.attention import Attention, CrossAttention, PixelAttention
 from mmm_graph.nn.conv import Conv2d
 from mmm_graph.nn.embed import TimeEmbedding
+from mmm_graph.nn.joint import JointAttention
 from mmm_graph.nn.mlp import GatedMlp, Mlp
 from mmm_graph.nn.norm import GroupNorm
 from mmm_graph.nn.resnet import Resnet
@@ -21,6 +22,16 @@ CASES = {
     "norm": (lambda: GroupNorm(2, 8), [PIXELS], cost.norm(8)),
     "attention": (lambda: Attention(8, 2, bias=False), [TOKENS], cost.attention(8, 6, bias=False)),
     "cross": (lambda: CrossAttention(8, 5, 2), [TOKENS, (1, 7, 5)], cost.cross_attention(8, 6, 5, 7)),
+    "joint": (
+        lambda: JointAttention(8, 2, qk_norm=True),
+        [TOKENS, (1, 7, 8)],
+        cost.joint_attention(8, 6, 7, norm_dim=4),
+    ),
+    "last joint": (
+        lambda: JointAttention(8, 2, context_only_kv=True),
+        [TOKENS, (1, 7, 8)],
+        cost.joint_attention(8, 6, 7, last=True),
+    ),
     "pixels": (lambda: PixelAttention(8, 2, 4), [PIXELS], cost.pixel_attention(8, 20)),
     "mlp": (lambda: Mlp(8, 20), [TOKENS], cost.mlp(8, 20, 6)),
     "gated": (lambda: GatedMlp(8, 20), [TOKENS], cost.gated_mlp(8, 20, 6)),

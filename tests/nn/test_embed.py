@@ -3,7 +3,9 @@ import math
 import pytest
 import torch
 
-from mmm_graph.nn.embed import GridEmbedding, TimeEmbedding, sinusoid
+from mmm_graph.errors import RunError
+from mmm_graph.nn.embed import CentredGridEmbedding, GridEmbedding, TimeEmbedding, sinusoid
+from mmm_graph.parallel.exchange import Positions
 
 
 def test_sinusoid_halves_and_frequencies():
@@ -44,5 +46,29 @@ def test_a_larger_grid_is_squeezed_into_the_trained_range():
 
 
 def test_grid_width_must_be_a_multiple_of_four():
-    with pytest.raises(ValueError, match="multiple of 4"):
-        GridEmbedding(18, base=4)
+    for make in (lambda: GridEmbedding(18, base=4), lambda: CentredGridEmbedding(18, base=4, side=8)):
+        with pytest.raises(ValueError, match="multiple of 4"):
+            make()
+
+
+def test_a_smaller_grid_lies_in_the_centre_of_the_positions():
+    layer, like = CentredGridEmbedding(16, base=4, side=9), torch.zeros(1)
+    whole = layer((9, 9), like).view(9, 9, 16)
+    assert torch.equal(layer((4, 3), like).view(4, 3, 16), whole[2:6, 3:6])
+    with pytest.raises(RunError, match="10 x 2 patches, but there are 9 x 9 positions"):
+        layer((10, 2), like)
+
+
+class Piece:
+    """Rows 2 and 3 of six."""
+
+    def positions(self, grid, device):
+        return Positions(torch.arange(2, 4), torch.arange(grid[1]), 6, grid[1])
+
+
+@pytest.mark.parametrize("make", [lambda: GridEmbedding(16, 4), lambda: CentredGridEmbedding(16, 4, 9)])
+def test_a_piece_has_the_positions_of_the_whole(make):
+    layer, like = make(), torch.zeros(1)
+    whole = layer((6, 5), like).view(6, 5, 16)
+    layer.exchange = Piece()
+    assert torch.equal(layer((2, 5), like).view(2, 5, 16), whole[2:4])

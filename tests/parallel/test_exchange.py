@@ -28,6 +28,10 @@ class Recorder(Single):
         self.asked.append((layer, "group_norm"))
         return super().group_norm(layer, *args)
 
+    def row_linear(self, layer, *args):
+        self.asked.append((layer, "row_linear"))
+        return super().row_linear(layer, *args)
+
     def positions(self, grid, device):
         self.asked.append(("", "positions"))
         return super().positions(grid, device)
@@ -40,10 +44,10 @@ def test_install_reaches_every_layer_that_holds_one_and_names_it():
     x = torch.randn(1, 4, 6, 6)
     model[:2](x)
     assert [layer for layer, _ in recorder.asked] == [
-        "0.norm1", "0.conv1", "0.norm2", "0.conv2", "0.skip", "1.norm", "1.attn",
+        "0.norm1", "0.conv1", "0.norm2", "0.conv2", "0.skip", "1.norm", "1.attn", "1.attn.out",
     ]  # fmt: skip
     assert set(names) == {layer for layer, _ in recorder.asked}
-    assert {kind for _, kind in recorder.asked} == {"conv2d", "group_norm", "attention"}
+    assert {kind for _, kind in recorder.asked} == {"conv2d", "group_norm", "attention", "row_linear"}
 
 
 def test_installing_changes_one_module_only():

@@ -32,7 +32,7 @@ def test_a_rank_that_comes_twice() -> None:
     graph = toy_graph()
     plan = make_plan(graph, REGISTRY, {"unet": [([0], 0, 2), ([1], 2, 4), ([0], 4, 6)]})
     chain = segments(graph.node("denoise/pc"), graph, REGISTRY, plan, {"pred"})
-    assert [s.rank for s in chain] == [0, 1, 0]
+    assert [s.team[0].rank for s in chain] == [0, 1, 0]
     assert "cond.embeds" in chain[2].reads and "skip" in chain[2].reads and "skip" not in chain[1].writes
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mmm_graph.errors import InputError
+from mmm_graph.plan.axes import alone
 from mmm_graph.plan.place import make_plan
 from tests.plan.helpers import REGISTRY
 from tests.runtime.toys import toy_graph
@@ -15,7 +16,7 @@ from tests.runtime.toys import toy_graph
 
 def test_everything_on_one_rank() -> None:
     plan = make_plan(toy_graph(), REGISTRY)
-    assert plan.ranks == 1 and set(plan.nodes.values()) == {0}
+    assert plan.ranks == 1 and set(plan.nodes.values()) == {alone(0)}
     assert [(s.ranks, s.a, s.b) for s in plan.models["unet"]] == [((0,), 0, 6)]
     assert "rule" not in plan.models  # without weights: it is wherever it is used
     assert json.loads(json.dumps(plan.dump()))["models"]["vae"] == [{"ranks": [0], "a": 0, "b": 1}]
@@ -25,7 +26,7 @@ def test_sampler_ops_sit_with_the_last_part_and_so_does_their_state() -> None:
     placement = {"unet": [([0], 0, 3), ([2], 3, 6)], "text": [([1], 0, 1)], "vae": [([1], 0, 1)]}
     plan = make_plan(toy_graph(), REGISTRY, placement)
     assert plan.ranks == 3
-    assert {plan.nodes[p] for p in ("denoise/step", "denoise/pred", "start")} == {2}
+    assert {plan.nodes[p] for p in ("denoise/step", "denoise/pred", "start")} == {alone(2)}
 
 
 @pytest.mark.parametrize(
@@ -34,7 +35,7 @@ def test_sampler_ops_sit_with_the_last_part_and_so_does_their_state() -> None:
         ([([0], 0, 3)], "E511"),
         ([([0], 0, 3), ([1], 4, 6)], "E511"),
         ([([0], 0, 3), ([1], 3, 9)], "E511"),
-        ([([0, 1], 0, 6)], "E512"),
+        ([([0, 1], 0, 3), ([2], 3, 6)], "E512"),
     ],
 )
 def test_slices_that_are_refused(slices: Any, code: str) -> None:

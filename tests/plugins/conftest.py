@@ -76,7 +76,7 @@ class Reads(dict):
 
 @pytest.fixture
 def check_parts() -> Callable[..., dict]:
-    """Runs a model part by part and holds the parts table to it: order, keys, weights and work (within 3 %)."""
+    """Runs a model on one element and holds the parts table to it: order, keys, weights, sizes, work (within 3 %)."""
 
     def check(table, model: nn.Module, inputs: Mapping[str, torch.Tensor], path=None) -> dict:
         assert [part.name for part in table] == list(model.parts)
@@ -91,6 +91,7 @@ def check_parts() -> Callable[..., dict]:
             assert set(written) == set(part.writes), name
             assert sum(p.numel() for p in module.parameters()) == part.params, name
             assert counter.get_total_flops() == pytest.approx(part.flops, rel=0.03), name
+            assert {k: v.numel() for k, v in written.items()} == part.sizes, name
             state.update(written)
         return state
 

@@ -38,6 +38,17 @@ SETUPS: dict[str, dict[str, Any]] = {
         "config": {**DIT, "num_classes": 4},
         "values": {"cond": {"label": LABELS}},
     },
+    "denoiser.mmdit": {
+        "config": {
+            "sample_size": 8,
+            "depth": 2,
+            "num_heads": 2,
+            "head_dim": 8,
+            "freq_dim": 8,
+            "cond_dim": 16,
+            "pooled_dim": 8,
+        },
+    },
     "denoiser.unet": {
         "config": {**UNET, "cond_dim": 8, "num_heads": 2},
         "values": {"cond": {"embeds": torch.ones(2, 6, 8), "mask": torch.ones(2, 6, dtype=torch.bool)}},

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from mmm_graph.errors import RunError
 from mmm_graph.plan.ops import At
-from mmm_graph.runtime.bind import _PLUMBING, join
+from mmm_graph.runtime.bind import _PLUMBING
+from mmm_graph.runtime.copies import join
 from mmm_graph.runtime.engine import Request
 from tests.runtime.toys import DIFFUSION, Head, toy_engine, toy_graph
 

@@ -9,7 +9,7 @@ import pytest
 
 from mmm_graph.errors import Cancelled, MmmError, RunError
 from mmm_graph.plan.ops import TURN, At, Free, Recv, Repeat, Run, Send, Value
-from mmm_graph.runtime.bind import Bound
+from mmm_graph.runtime.bound import Bound
 from mmm_graph.runtime.executor import Executor
 from mmm_graph.runtime.transport import Local, Threads
 from mmm_graph.runtime.values import Absent
@@ -75,10 +75,11 @@ def test_cancel() -> None:
 
 def test_messages_are_waited_for_when_they_are_read() -> None:
     world = Threads(2)
-    world.at(1).send(20, 0, False)
+    other = world.at(1)
+    other.send(20, Y, 0, True)
     executor = Executor({"r": {("op", "add"): bound(lambda a, b: a + b)}}, world.at(0), {X: 1})
-    executor.execute([Recv(Y, 1), ADD, Send(Z, 1)])
-    assert executor.values[Z] == 21 and world.at(1).recv(0, False).wait() == 21
+    executor.execute([Recv(Y, 1, late=True), ADD, Send(Z, 1, late=True)])
+    assert executor.values[Z] == 21 and other.recv(Z, 0, True).wait() == 21
 
 
 def test_repeat() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmm_graph.registry import NodeType, Part
+from mmm_graph.registry import NodeType, Part, Sharding
 from mmm_graph.testing import check_node
 from tests.testing.toys import PARTS, parts
 
@@ -20,10 +20,27 @@ BAD: dict[str, tuple[NodeType, str]] = {
     ),
     "part unread": (parts(PARTS[0], Part("head", ("h", "x"), ("pred",), 15)), "declares that it reads 'x'"),
     "part writes": (parts(PARTS[0], Part("head", ("h",), ("out",), 15)), r"part head wrote \['pred'\]"),
+    "sizes": (
+        parts(PARTS[0], Part("head", ("h",), ("pred",), 15, sizes={"pred": 3, "out": 3})),
+        "part head gives a size for 'out', which it does not write",
+    ),
+    "unit of no method": (
+        parts(sharding=Sharding({"decode": 1})),
+        "cuts 'decode' at multiples of 1; expected one of predict",
+    ),
+    "unit of no rows": (parts(sharding=Sharding({"predict": 0})), "cuts 'predict' at multiples of 0"),
+    "joint": (
+        parts(sharding=Sharding({"predict": 2}, joint=("text",))),
+        "joint tokens 'text', which no part writes",
+    ),
     "outside": (parts(cls="OutsidePart"), "'extra.weight' belongs to no part"),
     "path": (parts(path=("embed", "tail")), "the path names 'tail', which is no part"),
     "short path": (parts(path=("embed",)), "no part of the path writes the output 'pred'"),
 }
+
+
+def test_what_is_true_about_sharding_passes() -> None:
+    check_node(parts(sharding=Sharding({"predict": 2}, 4, {"ring": "why"}, ("h",))))
 
 
 @pytest.mark.parametrize(("node", "message"), BAD.values(), ids=BAD)

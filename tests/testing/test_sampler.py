@@ -6,7 +6,7 @@ import pytest
 
 from mmm_graph.registry import NodeType
 from mmm_graph.testing import check_node
-from tests.testing.toys import Twice, sampler
+from tests.testing.toys import Twice, Whole, sampler
 
 BAD: dict[str, tuple[NodeType, str]] = {
     "evaluations": (sampler("EulerOneMore"), "asks 2 times for 1 steps, but its config says 1"),
@@ -14,6 +14,7 @@ BAD: dict[str, tuple[NodeType, str]] = {
     "misses x0": (sampler("EulerShort"), "every prediction was the same x0, yet after 1 steps"),
     "state in place": (sampler("EulerInPlace"), "changed the state that it was given"),
     "state shape": (sampler("EulerState"), r"state 'mean' is \[\]; expected a tensor shaped like x"),
+    "pointwise config": (sampler("Euler", Whole), "has pointwise True, but its config says False"),
     "not pointwise": (sampler("EulerMixes"), "declared pointwise, but a patch alone"),
 }
 

@@ -9,6 +9,7 @@ from mmm_graph.registry import (
     NodeType,
     Part,
     SamplerConfig,
+    Sharding,
     composite_type,
     data_type,
     method,
@@ -37,6 +38,11 @@ class Twice(SamplerConfig):
         return 2 * steps
 
 
+class Whole(SamplerConfig):
+    def pointwise(self) -> bool:
+        return False
+
+
 def linear(cls: str = "Linear", returns: str = "Embeds[b,l,$out_dim]") -> NodeType:
     forward = method(x="Embeds[b,l,$in_dim]", shift="Scalar[b]?", returns={"embeds": returns})
     return model_type("adaptor.toy", LinearConfig, f"toy_nodes:{cls}", methods={"forward": forward})
@@ -45,7 +51,12 @@ def linear(cls: str = "Linear", returns: str = "Embeds[b,l,$out_dim]") -> NodeTy
 PARTS = (Part("embed", ("x", "mask"), ("h",), 36), Part("head", ("h",), ("pred",), 15))
 
 
-def parts(*table: Part, cls: str = "TwoParts", path: tuple[str, ...] = ("embed", "head")) -> NodeType:
+def parts(
+    *table: Part,
+    cls: str = "TwoParts",
+    path: tuple[str, ...] = ("embed", "head"),
+    sharding: Sharding | None = None,
+) -> NodeType:
     predict = method(
         x="Embeds[b,l,8]", mask="Mask[b,l]?", returns={"pred": "Embeds[b,l,3]"}, path=lambda m, c: path
     )
@@ -56,6 +67,7 @@ def parts(*table: Part, cls: str = "TwoParts", path: tuple[str, ...] = ("embed",
         methods={"predict": predict},
         parts=lambda config: table or PARTS,
         state={"h": "Embeds[b,l,4]"},
+        sharding=None if sharding is None else lambda config: sharding,
     )
 
 

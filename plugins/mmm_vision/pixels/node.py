@@ -14,8 +14,12 @@ def pixel_nodes() -> list[NodeType]:
         model_type(
             "vae.pixels", PixelsConfig, "mmm_vision.pixels.model:Pixels", weights=False,
             methods={
-                "encode": method(image=IMAGE, returns={"latents": LATENTS}, doc="[0,1] -> [-1,1]"),
-                "decode": method(latents=LATENTS, returns={"image": IMAGE}, doc="[-1,1] -> [0,1]"),
+                "encode": method(
+                    image=IMAGE, returns={"latents": LATENTS}, rowwise=True, doc="[0,1] -> [-1,1]"
+                ),
+                "decode": method(
+                    latents=LATENTS, returns={"image": IMAGE}, rowwise=True, doc="[-1,1] -> [0,1]"
+                ),
                 "noise": method(
                     like="Any", config=NoiseConfig, noise=True,
                     returns={"latents": "Latents[b,$channels,$height,$width]"},

@@ -5,6 +5,7 @@ import pytest
 from mmm_diffusion import config as c
 from mmm_diffusion import facts
 from mmm_graph.config import Empty
+from mmm_graph.registry import SamplerConfig
 
 
 def test_times_know_count_prediction_and_signal():
@@ -25,6 +26,7 @@ def test_evaluations_follow_the_sampler():
     assert facts.init(c.InitConfig(), {"sampler": c.HeunConfig()}, have) == {"evaluations.count": 13}
     assert facts.init(c.InitConfig(), {"sampler": c.EulerConfig()}, have) == {"evaluations.count": 7}
     assert facts.init(c.InitConfig(), {"sampler": c.EulerConfig()}, {}) == {}
+    assert facts.init(c.InitConfig(), {"sampler": Global()}, {}) == {"rowwise": False}
     with pytest.raises(ValueError, match="a flow has none"):
         facts.init(c.InitConfig(), {"sampler": c.DDPMConfig(variance="fixed_large")}, have)
     with pytest.raises(ValueError, match="without signal"):
@@ -32,16 +34,38 @@ def test_evaluations_follow_the_sampler():
 
 
 def test_what_the_denoiser_predicts_must_be_what_the_times_are_for():
-    assert facts.step(Empty(), {}, {"pred.prediction": "v", "times.prediction": "v"}) == {}
-    assert facts.step(Empty(), {}, {"times.prediction": "v"}) == {}
+    uses, times = {"sampler": c.EulerConfig()}, {"times.prediction": "v", "times.pointwise": True}
+    assert facts.step(Empty(), uses, {"pred.prediction": "v", **times}) == {}
+    assert facts.step(Empty(), uses, times) == {}
     with pytest.raises(ValueError, match="predicts epsilon, the scheduler's times are for v"):
-        facts.step(Empty(), {}, {"pred.prediction": "epsilon", "times.prediction": "v"})
+        facts.step(Empty(), uses, {"pred.prediction": "epsilon", **times})
+
+
+class Global(SamplerConfig):
+    """A step rule that looks at the whole image."""
+
+    def pointwise(self):
+        return False
+
+
+@pytest.mark.parametrize(
+    ("sampler", "have"),
+    [
+        (c.EulerConfig(), {"times.pointwise": False}),
+        (c.EulerConfig(), {}),
+        (Global(), {"times.pointwise": True}),
+    ],
+    ids=["thresholding", "unknown times", "sampler"],
+)
+def test_steps_that_need_the_whole_image_say_so(sampler, have):
+    assert facts.step(Empty(), {"sampler": sampler}, have) == {"rowwise": False}
 
 
 def test_branches_pass_their_prediction_on():
     guide = c.CFGConfig()
     assert facts.combine(guide, Empty(), {"branches.prediction": "v"}) == {"pred.prediction": "v"}
     assert facts.combine(guide, Empty(), {}) == {}
+    assert facts.combine(c.CFGConfig(rescale=0.5), Empty(), {}) == {"rowwise": False}
     with pytest.raises(ValueError, match="different things: v, epsilon"):
         facts.combine(guide, Empty(), {"branches.prediction": ("v", "epsilon")})
 

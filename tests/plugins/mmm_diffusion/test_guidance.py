@@ -32,7 +32,16 @@ def test_rescale_brings_the_deviation_back():
     torch.testing.assert_close(full.std(dim=(1, 2, 3)), cond.std(dim=(1, 2, 3)))
     plain, half = (CFG(c.CFGConfig(scale=9, rescale=r)).combine([cond, uncond]) for r in (0, 0.5))
     torch.testing.assert_close(half, (full + plain) / 2)
-    assert CFG(c.CFGConfig(rescale=0)).pointwise and not CFG(c.CFGConfig(rescale=0.5)).pointwise
+
+
+def test_what_is_pointwise_can_be_combined_in_pieces():
+    parts = [x[:, :, 1:3] for x in branches()]
+    assert NoGuidance(c.NoGuidanceConfig()).pointwise and c.NoGuidanceConfig().pointwise()
+    for rescale in (0, 0.5):
+        config = c.CFGConfig(scale=9, rescale=rescale)
+        guide = CFG(config)
+        alike = torch.equal(guide.combine(parts), guide.combine(branches())[:, :, 1:3])
+        assert guide.pointwise == config.pointwise() == alike == (rescale == 0)
 
 
 @pytest.mark.parity

@@ -135,3 +135,24 @@ def test_final_first_and_zero_terminal_snr():
     assert times.level(0) == (0.0, 1.0)
     assert times.level(5)[0] == pytest.approx(float(law.alpha_bar[0]) ** 0.5)
     assert float(law.alpha_bar[0]) == pytest.approx(1 - 0.00085)
+
+
+class Window(Noise):
+    """Noise of rows 1 and 2 of four, as the engine hands it to a piece: drawn for the whole, then cut."""
+
+    def normal(self, shape, **more):
+        if len(shape) < 3:
+            return super().normal(shape, **more)
+        return super().normal((shape[0], 4, *shape[2:]), **more)[:, :, 1:3]
+
+
+@laws
+def test_rows_are_noised_as_in_the_whole(name):
+    law, times = LAWS[name](), LAWS[name]().times(c.TimesConfig(steps=4))
+    x = torch.randn(2, 3, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    window = Window((3,), "noised", (0, 1))
+    whole, part = law.add_noise(x, noise(2)), law.add_noise(x[:, :, 1:3], window)
+    assert torch.equal(part["t"], whole["t"]) and torch.equal(part["snr"], whole["snr"])
+    assert all(torch.equal(part[key], whole[key][:, :, 1:3]) for key in ("x", "target"))
+    again = law.add_noise_at(x[:, :, 1:3], times, window)
+    assert torch.equal(again, law.add_noise_at(x, times, noise(2))[:, :, 1:3])

@@ -5,7 +5,8 @@ import torch
 
 from mmm_dit.config import DiTConfig
 from mmm_dit.model import DiT
-from mmm_dit.parts import COND_TOKENS, dit_parts, dit_path
+from mmm_dit.parts import COND_TOKENS, dit_parts, dit_path, dit_sharding
+from mmm_graph.registry import Sharding
 
 CONFIGS = {
     "classes": DiTConfig(sample_size=8, width=32, depth=2, num_heads=2, num_classes=11, learned_sigma=True),
@@ -48,3 +49,10 @@ def test_xl_2_has_the_published_work():
 def test_the_path_is_the_whole_table():
     config = CONFIGS["text"]
     assert dit_path(config, None) == tuple(part.name for part in dit_parts(config))
+
+
+def test_rows_are_cut_at_patches_and_attention_keeps_all_tokens():
+    config = CONFIGS["text"]
+    assert dit_sharding(config) == Sharding({"predict": 3}, heads=2)
+    keys_and_values = 2 * 16 * 32
+    assert [part.kept for part in dit_parts(config)] == [0, keys_and_values, keys_and_values, 0]

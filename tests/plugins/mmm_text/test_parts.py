@@ -5,7 +5,7 @@ import torch
 
 from mmm_text.config import EncodeConfig, TextEncoderConfig
 from mmm_text.model import TextEncoder
-from mmm_text.parts import encoder_parts, encoder_path
+from mmm_text.parts import encoder_parts, encoder_path, encoder_sharding
 
 SMALL = TextEncoderConfig(vocab_size=50, max_length=9, width=16, depth=3, num_heads=2, hidden=32, eos_id=49)
 
@@ -43,3 +43,7 @@ def test_the_layer_is_where_the_path_taps(layer, norm, path):
 def test_a_layer_that_is_not_there_is_refused(layer):
     with pytest.raises(ValueError, match=f"layer {layer} is not one of the 4 hidden states"):
         encoder_path(SMALL, EncodeConfig(layer=layer))
+
+
+def test_a_text_has_heads_to_share_but_no_rows():
+    assert encoder_sharding(SMALL).heads == 2 and encoder_sharding(SMALL).units == {}

@@ -6,7 +6,7 @@ import torch
 from mmm_unet.config import UNetConfig
 from mmm_unet.layout import layout
 from mmm_unet.model import UNet
-from mmm_unet.parts import COND_TOKENS, unet_parts, unet_path
+from mmm_unet.parts import COND_TOKENS, unet_parts, unet_path, unet_sharding
 
 CONFIGS = {
     "conditional": UNetConfig(
@@ -63,3 +63,16 @@ def test_the_path_is_the_whole_table():
     assert [row.name for row in layout(CONFIGS["linear"])] == [
         "down0_0", "down0_half", "down1_0", "mid", "up0_0", "up0_1", "up0_double", "up1_0", "up1_1",
     ]  # fmt: skip
+
+
+def test_rows_are_cut_at_the_total_stride_and_heads_are_those_that_attend():
+    assert unet_sharding(CONFIGS["conditional"]).units == {"predict": 4}
+    assert unet_sharding(CONFIGS["conditional"]).heads == 4
+    assert unet_sharding(CONFIGS["pixels"]).heads == 2  # of the one level that attends
+    assert set(unet_sharding(CONFIGS["pixels"]).refused) == {"patches", "tensor"}
+
+
+def test_without_attention_there_is_none_to_share():
+    config = UNetConfig(channels=(32, 32), attention=("none", "none"), mid_attention="none")
+    assert unet_sharding(config).heads == 0
+    assert set(unet_sharding(config).refused) == {"patches", "tensor", "ulysses", "ring"}

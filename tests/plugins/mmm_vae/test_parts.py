@@ -5,7 +5,7 @@ import torch
 
 from mmm_vae.config import VaeConfig
 from mmm_vae.model import AutoencoderKL
-from mmm_vae.parts import decoder_path, encoder_path, vae_parts
+from mmm_vae.parts import decoder_path, encoder_path, vae_parts, vae_sharding
 
 CONFIGS = {
     "full": VaeConfig(channels=(8, 16, 16), groups=4, sample_size=32),
@@ -38,3 +38,11 @@ def test_the_two_paths_divide_the_table(name):
 def test_full_size_is_stable_diffusion():
     table = vae_parts(VaeConfig())
     assert sum(part.params for part in table) == 83_653_863
+
+
+@pytest.mark.parametrize(("name", "heads", "ring"), [("full", 1, False), ("bare", 0, True)])
+def test_rows_are_shared_and_one_head_cannot_be(name, heads, ring):
+    config = CONFIGS[name]
+    found = vae_sharding(config)
+    assert found.units == {"encode": config.factor, "posterior": config.factor, "decode": 1}
+    assert found.heads == heads and "ulysses" in found.refused and ("ring" in found.refused) == ring

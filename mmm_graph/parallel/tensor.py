@@ -1,0 +1,76 @@
+"""Tensor parallelism: cuts the weights of layers that say how, so that each rank keeps some heads and columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from mmm_graph.errors import RunError, problem
+from mmm_graph.parallel.shares import shares
+
+
+@dataclass(frozen=True)
+class TensorSplit:
+    """How a layer's weights are cut; a class of layers holds it as `tensor_split`.
+
+    Attributes:
+        columns: its linear layers whose outputs are cut -> how many matrices of that kind are fused in one.
+        rows: its linear layers whose inputs are cut; each is a `RowLinear`, which sums over the ranks.
+        heads: the attribute that counts the heads, which are never cut through; None = any column may be the cut.
+    """
+
+    columns: Mapping[str, int]
+    rows: tuple[str, ...]
+    heads: str | None = None
+
+
+def shard_weights(module: nn.Module, index: int, size: int) -> None:
+    """Keep share `index` of `size` of all layers in `module` that say how they are cut; the others stay whole.
+
+    Raises:
+        RunError: E722, a layer has fewer heads or columns than there are ranks.
+    """
+    for name, layer in module.named_modules():
+        split = getattr(layer, "tensor_split", None)
+        if split is not None:
+            shard_layer(name, layer, split, index, size)
+
+
+def shard_layer(name: str, layer: nn.Module, split: TensorSplit, index: int, size: int) -> None:
+    """`shard_weights` of one layer."""
+    width = getattr(layer, split.rows[0]).in_features
+    units = getattr(layer, split.heads) if split.heads else width
+    if units < size:
+        what = f"{units} {'heads' if split.heads else 'columns'}"
+        hint = f"use at most {units} ranks on the tensor axis of this model"
+        raise RunError(problem("E722", f"{name} has {what}, too few for {size} ranks", hint=hint))
+    mine = shares(units, size)[index]
+    first, last = (unit * width // units for unit in mine)
+    for linear, fused in split.columns.items():
+        cut_columns(getattr(layer, linear), fused, first, last)
+    for linear in split.rows:
+        if getattr(layer, linear) is not None:
+            cut_rows(getattr(layer, linear), first, last)
+    if split.heads:
+        setattr(layer, split.heads, mine[1] - mine[0])
+
+
+def cut_columns(linear: nn.Linear, fused: int, first: int, last: int) -> None:
+    """Keep the outputs first..last (not included) of each of the `fused` matrices."""
+    linear.weight = kept(linear.weight, linear.weight.unflatten(0, (fused, -1))[:, first:last].flatten(0, 1))
+    if linear.bias is not None:
+        linear.bias = kept(linear.bias, linear.bias.unflatten(0, (fused, -1))[:, first:last].flatten())
+    linear.out_features = len(linear.weight)
+
+
+def cut_rows(linear: nn.Linear, first: int, last: int) -> None:
+    """Keep the inputs first..last (not included); the bias stays whole, as it is added once, to the sum."""
+    linear.weight = kept(linear.weight, linear.weight[:, first:last])
+    linear.in_features = last - first
+
+
+def kept(whole: nn.Parameter, part: Tensor) -> nn.Parameter:
+    """A part of a parameter, by itself: the rest can be freed."""
+    return nn.Parameter(part.detach().clone(), requires_grad=whole.requires_grad)

@@ -1,0 +1,200 @@
+"""`parallel:` of a file -> a Plan of one graph: names resolved, models cut by cost, what cannot be done refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from mmm_graph.errors import InputError, Place, Problem, did_you_mean, problem
+from mmm_graph.graph.graph import Graph, Loop
+from mmm_graph.plan.axes import Axes
+from mmm_graph.plan.cost import parts_of, seconds
+from mmm_graph.plan.flow import Flow
+from mmm_graph.plan.legal import check_axes, check_loops
+from mmm_graph.plan.place import Branches, Placement, Plan, make_plan
+from mmm_graph.plan.rows import model_type
+from mmm_graph.registry.node_type import Part
+from mmm_graph.registry.registry import Registry
+from mmm_graph.spec.plan import LoopPlan, PlanSpec, split_placed
+
+Slices = list[tuple[tuple[int, ...], int, int]]
+
+
+def arrange(
+    graph: Graph,
+    registry: Registry,
+    spec: PlanSpec,
+    *,
+    name: str = "",
+    place: Place | None = None,
+    branches: Branches = "batched",
+) -> Plan:
+    """The plan of a graph as the file says.
+
+    Args:
+        name: of the plan, for errors; `place`: where it is written.
+
+    Raises:
+        InputError: E5xx, with every problem found: names, degrees and combinations that are not legal, and the nearest
+            that are.
+    """
+    return _Arrangement(graph, registry, spec, name, place).plan(branches)
+
+
+class _Arrangement:
+    def __init__(
+        self, graph: Graph, registry: Registry, spec: PlanSpec, name: str, place: Place | None
+    ) -> None:
+        self.graph, self.registry, self.spec, self.name, self.place = graph, registry, spec, name, place
+        self.flow = Flow(graph)
+        self.problems: list[Problem] = []
+
+    def plan(self, branches: Branches) -> Plan:
+        axes = {m: _axes(self.spec, n) for n in self.spec.axes for m in self._models(n)}
+        loops = self._loops()
+        self._refuse_other_keys()
+        placement = self._stages(axes) if self.spec.stages else self._pipes(axes)
+        self.problems += check_axes(self.graph, self.registry, axes, self.flow)
+        self.problems += check_loops(self.graph, self.registry, axes, loops)
+        if self.problems:
+            raise InputError(self._placed(p) for p in self.problems)
+        try:
+            made = make_plan(
+                self.graph, self.registry, placement, axes=axes, loops=loops, branches=branches, name=self.name,
+                microbatches=self.spec.microbatches, in_flight=self.spec.in_flight, ranks=self.spec.ranks,
+            )  # fmt: skip
+        except InputError as error:
+            raise InputError(self._placed(p) for p in error.problems) from error
+        self._check_used(made)
+        return made
+
+    def _placed(self, found: Problem) -> Problem:
+        where = found.place or self.place
+        return problem(found.code, f"plan {self.name}: {found.message}", where, found.hint)
+
+    def _refuse(self, code: str, message: str, hint: str = "") -> None:
+        self.problems.append(problem(code, message, self.place, hint))
+
+    def _models(self, name: str) -> list[str]:
+        """The models of a name: itself, or those of an included file of that prefix."""
+        return [m for m in self.graph.models if m == name or m.startswith(f"{name}.")]
+
+    def _loops(self) -> dict[str, LoopPlan]:
+        """Loops by path; a name is a loop, or the composite or subgraph around one."""
+        all_loops = [node.path for node in self.graph.walk() if isinstance(node, Loop)]
+        found: dict[str, LoopPlan] = {}
+        for name, loop in self.spec.loops.items():
+            paths = [p for p in all_loops if p == name or name in p.split("/")]
+            if not paths:
+                known = {part for p in all_loops for part in (p, *p.split("/"))}
+                self._refuse("E517", f"there is no loop {name!r}", did_you_mean(name, known))
+            found.update(dict.fromkeys(paths, loop))
+        return found
+
+    def _refuse_other_keys(self) -> None:
+        for key in ("offload", "shard"):
+            if getattr(self.spec, key):
+                self._refuse("E209", f"`{key}` is not supported by this version", f"leave `{key}` out")
+
+    def _pipes(self, axes: Mapping[str, Axes]) -> Placement:
+        """The short form: stage s of a model has the ranks after those of stage s - 1."""
+        found: dict[str, Slices] = {}
+        for model in self.graph.models:
+            stages = next((n for name, n in self.spec.pipe.items() if model in self._models(name)), 1)
+            kind = model_type(self.graph, self.registry, model)
+            if not kind.weights and stages == 1 and model not in axes:
+                continue
+            parts = parts_of(self.graph.models[model], kind)
+            each = axes.get(model, Axes()).ranks
+            if stages * each > self.spec.ranks:
+                most = max(1, self.spec.ranks // each)
+                message = f"{model} needs {stages} stages x {each} = {stages * each} ranks, there are {self.spec.ranks}"
+                self._refuse("E518", message, f"at most {most} stages, or ranks: {stages * each}")
+                continue
+            if stages > len(parts):
+                self._refuse("E518", f"{model} has {len(parts)} parts, not enough for {stages} stages",
+                             f"the nearest legal degree is {len(parts)}")  # fmt: skip
+                continue
+            bounds = cut_by_cost(parts, stages)
+            found[model] = [
+                (tuple(range(s * each, (s + 1) * each)), a, b) for s, (a, b) in enumerate(pairwise(bounds))
+            ]
+        return found
+
+    def _stages(self, axes: Mapping[str, Axes]) -> Placement:
+        """The long form. Indices count blocks: what is before the first goes with it, what is after the last too."""
+        found: dict[str, Slices] = {}
+        for stage in self.spec.stages:
+            for text in stage.place:
+                name, start, stop = split_placed(text)
+                for model in self._models(name):
+                    self._place(found, model, (start, stop), stage.ranks)
+        for model, chain in found.items():
+            chain.sort(key=lambda s: s[1])
+            num = len(parts_of(self.graph.models[model], model_type(self.graph, self.registry, model)))
+            bounds = [0, *(b for _, _, b in chain)]
+            if bounds[-1] != num or any(s[1] != b for s, b in zip(chain, bounds, strict=False)):
+                shown = ", ".join(f"{a}:{b}" for _, a, b in chain)
+                message = f"the stages hold the parts {shown} of {model}, which has {num} (0 to {num})"
+                self._refuse(
+                    "E511", message, f"{model}[:k] and {model}[k:] count its {max(0, num - 2)} blocks"
+                )
+        return {m: chain for m, chain in found.items() if not self.problems}
+
+    def _place(
+        self,
+        found: dict[str, Slices],
+        model: str,
+        blocks: tuple[int | None, int | None],
+        ranks: Sequence[int],
+    ) -> None:
+        num = len(parts_of(self.graph.models[model], model_type(self.graph, self.registry, model)))
+        start, stop = blocks
+        if (start, stop) != (None, None) and num < 3:
+            self._refuse("E511", f"{model} has {num} parts, no blocks to cut", f"place {model} whole")
+            return
+        a = 0 if not start else start + 1
+        b = num if stop is None or stop >= num - 2 else stop + 1
+        if a >= b or (start or 0) >= max(1, num - 2):
+            message = (
+                f"{model}[{'' if start is None else start}:{'' if stop is None else stop}] holds no blocks"
+            )
+            self._refuse("E511", message, f"{model} has {num - 2} blocks, 0 to {num - 3}")
+            return
+        found.setdefault(model, []).append((tuple(ranks), a, b))
+
+    def _check_used(self, made: Plan) -> None:
+        """Every rank has something to do."""
+        used = {r for chain in made.models.values() for s in chain for r in s.ranks}
+        idle = sorted(set(range(made.ranks)) - used)
+        if idle:
+            names = ", ".join(map(str, idle))
+            hint = f"ranks: {len(used)} would do, or say in `pipe`, `axes` or `stages` what they hold"
+            raise InputError(self._placed(problem("E518", f"nothing is on rank {names}", None, hint)))
+
+
+def _axes(spec: PlanSpec, name: str) -> Axes:
+    said = spec.axes[name]
+    sizes = tuple((axis, a.size) for axis, a in said.items())
+    patch = said.get("patch")
+    displaced = patch is not None and patch.mode == "displaced"
+    return Axes(sizes, displaced, patch.group_norm if patch is not None else "sync")
+
+
+def cut_by_cost(parts: Sequence[Part], stages: int) -> list[int]:
+    """Bounds of contiguous stages whose dearest costs as little as it can; every stage has a part."""
+    costs = [seconds([part]) for part in parts]
+    total = [0.0]
+    for cost in costs:
+        total.append(total[-1] + cost)
+    best: list[list[tuple[float, int]]] = [[(total[i], 0) for i in range(len(parts) + 1)]]
+    for s in range(1, stages):
+        row = [(float("inf"), 0)] * (len(parts) + 1)
+        for i in range(s + 1, len(parts) + 1):
+            row[i] = min((max(best[-1][j][0], total[i] - total[j]), j) for j in range(s, i))
+        best.append(row)
+    bounds, at = [len(parts)], len(parts)
+    for row in reversed(best[1:]):
+        at = row[at][1]
+        bounds.append(at)
+    return [0, *reversed(bounds)] if stages > 0 else [0, len(parts)]

@@ -1,0 +1,39 @@
+"""The error of a rank that waits in vain for another one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mmm_graph.errors import Problem, RunError, problem
+from mmm_graph.plan.ops import ALL, WHOLE, Value
+
+
+class Lost(RunError):
+    """A message did not come, or could not be given: another rank is silent or gone (E720).
+
+    Attributes:
+        peer: the other rank; None = one of several.
+    """
+
+    def __init__(self, problems: Problem | Iterable[Problem], peer: int | None = None) -> None:
+        super().__init__(problems)
+        self.peer = peer
+
+
+def lost(rank: int, name: Value, peer: int, why: str) -> Lost:
+    """The error of `rank`, which expects a value from `peer` or has one for it."""
+    node = name.name.rpartition(".")[0]
+    message = f"rank {rank}, rank {peer} and {spoken(name)} of node {node}: {why}"
+    hint = f"what rank {peer} says or did last is the cause; a longer time-out helps where it only was slow"
+    return Lost(problem("E720", message, hint=hint), peer)
+
+
+def spoken(name: Value) -> str:
+    """A value's name in words."""
+    more = [f"step {', '.join(map(str, name.step))}"] if name.step else []
+    more += [f"patch {name.patch}"] if name.patch != ALL else []
+    more += [f"rows {name.span[0]} to {name.span[1]}"] if name.span else []
+    more += [f"share {name.share[0] + 1} of {name.share[1]}"] if name.share != WHOLE else []
+    return f"`{name.name}`" + (
+        f" ({'; '.join([*more, f'request {name.request}'])})" if more or name.request else ""
+    )

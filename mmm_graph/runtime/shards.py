@@ -1,0 +1,121 @@
+"""The models of one rank under a plan: its own parts and columns, and the exchange that its layers ask."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
+
+from mmm_graph.errors import InputError, problem
+from mmm_graph.parallel.group import ALONE, Group
+from mmm_graph.parallel.sharded import Groups, ShardConfig, Sharded
+from mmm_graph.plan.axes import Axes
+from mmm_graph.plan.place import Plan, Slice
+from mmm_graph.runtime.build import Built
+from mmm_graph.runtime.world import World
+
+AXIS_SETS: Mapping[str, tuple[str, ...]] = {
+    "tokens": ("patch", "ring", "ulysses"),
+    "outer": ("patch", "ring"),
+    "inner": ("ulysses",),
+    "tensor": ("tensor",),
+}
+"""Group of an exchange -> the axes along which its members differ."""
+
+
+class Shards:
+    """Models of ranks, kept between runs: weights are loaded once."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Hashable, Built] = {}
+
+    def models(self, base: Mapping[str, Built], plan: Plan, world: World) -> dict[str, Built]:
+        """What a rank needs. Every rank of the world calls this alike: groups are made by all.
+
+        Raises:
+            InputError: E521, a rank is in two slices of a model whose other ranks differ.
+        """
+        found: dict[str, Built] = {}
+        for name in sorted(base):
+            chain, axes = plan.models.get(name), plan.axes_of(name)
+            if chain is None:
+                found[name] = base[name]
+                continue
+            groups = _groups(name, chain, axes, world)
+            if any(world.rank in s.ranks for s in chain):
+                found[name] = self._shard(base[name], plan, name, world.rank)
+                if _asks(plan, name):
+                    config = ShardConfig(
+                        "ring" if axes["ring"] > 1 else "patch",
+                        axes.displaced,
+                        axes.group_norm,
+                        name in plan.pipelined,
+                    )
+                    found[name].attach(Sharded(groups, config))
+        return found
+
+    def _shard(self, base: Built, plan: Plan, name: str, rank: int) -> Built:
+        """The model with what this rank has of it; where that is all, and no layer asks anybody, it is the model."""
+        chain, axes = plan.models[name], plan.axes_of(name)
+        if len(chain) == 1 and not _asks(plan, name):
+            return base
+        key = (name, rank, chain, axes, name in plan.pipelined)
+        kept = self._kept.get(key)
+        if kept is None or kept.base is not base:
+            parts = _own_parts(base, [s for s in chain if rank in s.ranks]) if len(chain) > 1 else None
+            kept = self._kept[key] = replace(
+                base, parts=parts, columns=_columns(chain, axes, rank), base=base
+            )
+        return kept
+
+
+def _asks(plan: Plan, name: str) -> bool:
+    """Whether layers of the model ask other ranks, or what they kept of other patches."""
+    axes = plan.axes_of(name)
+    return axes.pieces > 1 or axes["tensor"] > 1 or name in plan.pipelined
+
+
+def _own_parts(built: Built, slices: Sequence[Slice]) -> frozenset[str]:
+    assert built.type.parts is not None
+    table = built.type.parts(built.node.config)
+    return frozenset(part.name for s in slices for part in table[s.a : s.b])
+
+
+def _columns(chain: Sequence[Slice], axes: Axes, rank: int) -> tuple[int, int] | None:
+    if axes["tensor"] == 1:
+        return None
+    ranks = next(s.ranks for s in chain if rank in s.ranks)
+    at = list(axes.coordinates())[ranks.index(rank)]
+    return at["tensor"], axes["tensor"]
+
+
+def _groups(name: str, chain: Sequence[Slice], axes: Axes, world: World) -> Groups:
+    """The groups of this rank; those of other ranks are made too, since all have to take part."""
+    mine: dict[str, Group] = {}
+    owners: dict[str, tuple[int, ...]] = {}
+    for ranks in dict.fromkeys(s.ranks for s in chain):
+        for kind, along in AXIS_SETS.items():
+            for members in _members(ranks, axes, along):
+                group = world.group(members) if len(members) > 1 else ALONE
+                if world.rank not in members:
+                    continue
+                if owners.setdefault(kind, members) != members:
+                    message = (
+                        f"rank {world.rank} is in two slices of {name}, with {owners[kind]} and {members}"
+                    )
+                    raise InputError(
+                        problem("E521", message, hint="put slices on the same ranks, or on others")
+                    )
+                mine[kind] = group if group is not None else ALONE
+    return Groups(**mine)
+
+
+def _members(ranks: tuple[int, ...], axes: Axes, along: tuple[str, ...]) -> list[tuple[int, ...]]:
+    """Ranks of a slice in groups that differ along some axes only, each in the order of its pieces."""
+    if not axes.sizes:
+        return [(rank,) for rank in ranks]
+    found: dict[Hashable, list[tuple[int, int]]] = {}
+    for rank, at in zip(ranks, axes.coordinates(), strict=True):
+        others = tuple((axis, i) for axis, i in at.items() if axis not in along)
+        place = axes.piece(at) if along != ("tensor",) else at.get("tensor", 0)
+        found.setdefault(others, []).append((place, rank))
+    return [tuple(rank for _, rank in sorted(group)) for group in found.values()]

@@ -1,0 +1,1 @@
+"""Diffusion transformers with joint attention over text and image tokens."""

@@ -1,0 +1,163 @@
+"""The joint-attention transformer as a list of parts. Axes: b batch, c h w, l image tokens, t text tokens, d width."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmm_graph.nn.embed import CentredGridEmbedding, TimeEmbedding
+from mmm_graph.nn.init import xavier, zero
+from mmm_graph.nn.joint import JointAttention
+from mmm_graph.nn.mlp import Mlp
+from mmm_graph.nn.norm import modulate
+from mmm_graph.nn.parts import State, known, need, run_parts
+from mmm_graph.nn.patch import from_patches, patch_grid, to_patches
+from mmm_mmdit.config import MMDiTConfig
+
+
+class MMDiT(nn.Module):
+    """Predicts velocity, noise or the clean sample from x [b,c,h,w] at times t [b] under a text.
+
+    A piece of an image that does not carry the text is run without cond.embeds: its blocks see image tokens only, and
+    the exchange brings them the keys and values of the text. Blocks are the identity and the prediction is zero at
+    initialisation (adaLN-Zero).
+
+    Source: Esser et al. 2024 (arXiv:2403.03206), section 4.
+    """
+
+    def __init__(self, config: MMDiTConfig) -> None:
+        super().__init__()
+        self.parts = nn.ModuleDict({"embed": Embed(config)})
+        self.parts.update({f"block{i}": Block(config, i == config.depth - 1) for i in range(config.depth)})
+        self.parts["head"] = Head(config)
+
+    def forward(self, state: State) -> dict[str, Tensor]:
+        """{x, t, cond.embeds, cond.pooled} -> {pred}."""
+        need(state, "cond.embeds", "the MMDiT")
+        return {"pred": need(run_parts(self.parts, self.parts, state), "pred", "the MMDiT")}
+
+
+class Embed(nn.Module):
+    """x, t, cond.embeds, cond.pooled -> h [b,l,d], c [b,d] (condition after its activation), text [b,t,d] if any."""
+
+    def __init__(self, config: MMDiTConfig) -> None:
+        super().__init__()
+        self.patch_size = config.patch_size
+        width = config.width
+        self.patch = nn.Linear(config.in_channels * config.patch_size**2, width)
+        self.positions = CentredGridEmbedding(width, config.grid, config.pos_embed_max_size)
+        self.time = TimeEmbedding(config.freq_dim, width, scale=config.times)
+        self.pooled = PooledEmbedding(known(config.pooled_dim, "pooled_dim"), width)
+        self.text = nn.Linear(known(config.cond_dim, "cond_dim"), width)
+        xavier(self.patch)
+        xavier(self.text)
+        for pair in (self.time, self.pooled):
+            nn.init.normal_(pair.up.weight, std=0.02)
+            nn.init.normal_(pair.down.weight, std=0.02)
+
+    def forward(self, state: State) -> dict[str, Tensor | None]:
+        x = need(state, "x", "the MMDiT")
+        grid = patch_grid(x, self.patch_size)
+        h = self.patch(to_patches(x, self.patch_size))
+        c = self.time(need(state, "t", "the MMDiT")) + self.pooled(need(state, "cond.pooled", "the MMDiT"))
+        words = state.get("cond.embeds")
+        text = None if words is None else self.text(words)
+        return {"h": h + self.positions(grid, h), "c": F.silu(c), "text": text}
+
+
+class PooledEmbedding(nn.Module):
+    """One vector of the text, through two layers: b pooled_dim -> b d."""
+
+    def __init__(self, pooled_dim: int, dim: int) -> None:
+        super().__init__()
+        self.up = nn.Linear(pooled_dim, dim)
+        self.down = nn.Linear(dim, dim)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        y: Tensor = self.down(F.silu(self.up(pooled)))
+        return y
+
+
+class Block(nn.Module):
+    """Joint attention between two streams, each modulated and gated by c: h, text -> h, text; the last one -> h."""
+
+    def __init__(self, config: MMDiTConfig, last: bool) -> None:
+        super().__init__()
+        self.last = last
+        self.image = Stream(config)
+        self.text: Stream | LastStream = LastStream(config) if last else Stream(config)
+        self.attn = JointAttention(
+            config.width,
+            config.num_heads,
+            qk_norm=config.qk_norm is not None,
+            eps=config.eps,
+            context_only_kv=last,
+        )
+        xavier(self.attn)
+
+    def forward(self, state: State) -> dict[str, Tensor | None]:
+        h, c, text = need(state, "h", "the MMDiT"), need(state, "c", "the MMDiT"), state.get("text")
+        image, gates = self.image.enter(h, c)
+        words, text_gates = (None, ()) if text is None else self.text.enter(text, c)
+        image, words = self.attn(image, words)
+        h = self.image.leave(h, image, gates)
+        if self.last:
+            return {"h": h}
+        return {"h": h, "text": None if text is None else self.text.leave(text, words, text_gates)}
+
+
+class Stream(nn.Module):
+    """What tokens of one kind go through before and after the attention of a block."""
+
+    def __init__(self, config: MMDiTConfig) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(config.width, config.eps, elementwise_affine=False)
+        self.norm2 = nn.LayerNorm(config.width, config.eps, elementwise_affine=False)
+        self.mlp = Mlp(config.width, config.hidden, "gelu_tanh")
+        xavier(self.mlp)
+        self.modulation = nn.Linear(config.width, 6 * config.width)
+        zero(self.modulation)
+
+    def enter(self, h: Tensor, c: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """What attention sees of h, and what `leave` needs."""
+        shift, scale, *rest = self.modulation(c).chunk(6, dim=1)
+        return modulate(self.norm1(h), shift, scale), tuple(rest)
+
+    def leave(self, h: Tensor, attended: Tensor, rest: tuple[Tensor, ...]) -> Tensor:
+        """h with the results of attention and MLP added."""
+        gate1, shift, scale, gate2 = rest
+        h = h + gate1.unsqueeze(1) * attended
+        return h + gate2.unsqueeze(1) * self.mlp(modulate(self.norm2(h), shift, scale))
+
+
+class LastStream(nn.Module):
+    """What the text goes through before the last attention; after it nobody reads the text."""
+
+    def __init__(self, config: MMDiTConfig) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(config.width, config.eps, elementwise_affine=False)
+        self.modulation = nn.Linear(config.width, 2 * config.width)
+        zero(self.modulation)
+
+    def enter(self, h: Tensor, c: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """What attention sees of the text."""
+        scale, shift = self.modulation(c).chunk(2, dim=1)  # in the order of the published weights
+        return modulate(self.norm(h), shift, scale), ()
+
+
+class Head(nn.Module):
+    """h, c -> pred; x is read for the shape of the grid. Zero at initialisation."""
+
+    def __init__(self, config: MMDiTConfig) -> None:
+        super().__init__()
+        self.patch_size = config.patch_size
+        self.norm = nn.LayerNorm(config.width, config.eps, elementwise_affine=False)
+        self.modulation = nn.Linear(config.width, 2 * config.width)
+        self.out = nn.Linear(config.width, config.patch_size**2 * config.out_channels)
+        zero(self.modulation)
+        zero(self.out)
+
+    def forward(self, state: State) -> dict[str, Tensor]:
+        scale, shift = self.modulation(need(state, "c", "the MMDiT")).chunk(2, dim=1)
+        tokens = self.out(modulate(self.norm(need(state, "h", "the MMDiT")), shift, scale))
+        return {"pred": from_patches(tokens, need(state, "x", "the MMDiT"), self.patch_size)}

@@ -1,0 +1,23 @@
+import pytest
+import torch
+
+from mmm_graph.errors import RunError
+from mmm_graph.nn.patch import from_patches, patch_grid, to_patches
+
+
+def test_a_token_is_a_square_of_the_image():
+    x = torch.randn(2, 3, 4, 6)
+    tokens = to_patches(x, 2)
+    assert patch_grid(x, 2) == (2, 3) and tokens.shape == (2, 6, 12)
+    assert torch.equal(tokens[:, 4], x[:, :, 2:4, 2:4].flatten(1))
+
+
+def test_tokens_come_back_where_they_were():
+    x = torch.randn(2, 3, 4, 6)
+    channels_last = to_patches(x, 2).unflatten(2, (3, 4)).transpose(2, 3).flatten(2)
+    assert torch.equal(from_patches(channels_last, x, 2), x)
+
+
+def test_an_image_that_does_not_divide_is_an_error():
+    with pytest.raises(RunError, match="x of 7 x 8 does not divide into patches of 2 x 2"):
+        patch_grid(torch.zeros(1, 1, 7, 8), 2)
