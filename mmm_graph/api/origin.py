@@ -31,6 +31,7 @@ class Origin:
         values: params and inputs that were set; of image files the name and a hash; of tensors only a hash.
         weights: model -> hash of its weights.
         plugins: digest of the plugin set.
+        plan: name and text of the plan that it ran by; None = on one device.
     """
 
     graph: str
@@ -40,6 +41,7 @@ class Origin:
     outputs: Sequence[str] | None
     weights: Mapping[str, str]
     plugins: str
+    plan: Mapping[str, Any] | None
     version: str
     torch: str
 
@@ -51,12 +53,12 @@ class Origin:
 def make_origin(
     graph: str, file: str, run: Mapping[str, Any], weights: Mapping[str, str], plugins: str
 ) -> Origin:
-    """The origin of a run; `run` has values, images (names of inputs that may be image files), seed, outputs."""
+    """The origin of a run; `run` has values, images (names of inputs that may be image files), seed, outputs, plan."""
     values = {k: _plain(v, k in run["images"]) for k, v in run["values"].items()}
     seed = run["seed"] if isinstance(run["seed"], int) else list(run["seed"])
     outputs = None if run["outputs"] is None else list(run["outputs"])
     versions = (mmm_graph.__version__, torch.__version__)
-    return Origin(graph, file, values, seed, outputs, dict(weights), plugins, *versions)
+    return Origin(graph, file, values, seed, outputs, dict(weights), plugins, run["plan"], *versions)
 
 
 def read_origin(path: Path) -> Origin:
@@ -106,6 +108,8 @@ def _parsed(tree: Any) -> Origin:
         raise ValueError("a value is of the wrong type")
     if not isinstance(tree["outputs"], list | None):
         raise ValueError("outputs is no list")
+    if not isinstance(tree["plan"], dict | None):
+        raise ValueError("plan is no mapping")
     return Origin(**tree)
 
 

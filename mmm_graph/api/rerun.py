@@ -13,6 +13,7 @@ from mmm_graph.api.origin import LOST, Origin, hash_of, read_origin
 from mmm_graph.api.session import Session
 from mmm_graph.errors import InputError, Place, Problem, problem, warning
 from mmm_graph.spec import load_spec
+from mmm_graph.spec.plan_file import read_plan
 
 HERE = ("hf:", "pkg:")
 """Sources of weights that are the same from every folder."""
@@ -40,7 +41,9 @@ def session_of_image(
     sources = [m.weights for m in spec.models.values() if m.weights]
     base = _find_base(path, origin) if any(not s.startswith(HERE) for s in sources) else Path()
     values = {k: _value(path, k, v) for k, v in origin.values.items()}
-    session = Session(origin.graph + "\n", name=origin.file, params=values, sets=sets, base=base, **options)
+    plan = None if origin.plan is None else read_plan(origin.plan, Place(str(path)))
+    where = {"name": origin.file, "base": base, "plan": plan}
+    session = Session(origin.graph + "\n", params=values, sets=sets, **where, **options)
     session.repeat(origin)
     return session, origin.seed, None if origin.outputs is None else list(origin.outputs)
 

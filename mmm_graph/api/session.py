@@ -31,7 +31,7 @@ from mmm_graph.registry import Notifier, Registry, load_registry
 from mmm_graph.runtime.events import Event, Request, Result
 from mmm_graph.runtime.world import World
 from mmm_graph.spec import dump_spec, load_spec, with_values
-from mmm_graph.spec.plan_file import find_plan
+from mmm_graph.spec.plan_file import NamedPlan, find_plan
 from mmm_graph.train.options import TrainOptions
 from mmm_graph.train.outputs import write_graph
 from mmm_graph.train.record import StageRecord
@@ -65,7 +65,7 @@ class Session:
         base: Path | None = None,
         name: str | None = None,
         branches: Branches = "batched",
-        plan: str | None = None,
+        plan: str | NamedPlan | None = None,
         world: World | None = None,
         cancel: Callable[[], bool] | None = None,
         warn: Callable[[Problem], None] | None = None,
@@ -102,7 +102,7 @@ class Session:
         self.world = world
         self._models = Models(self.registry, self.base, self.device, weights, world)
         self.branches: Branches = branches
-        self._named = find_plan(self.spec, plan) if plan is not None else None
+        self._named = find_plan(self.spec, plan) if isinstance(plan, str) else plan
         self._planner = self.plan  # one object, by which the engine knows what it has prepared
         self._cancel = cancel or (lambda: False)
         self._repeated: Origin | None = None
@@ -304,6 +304,7 @@ class Session:
         }
         images = frozenset(k for k, port in self.graph.inputs.items() if port.type.kind == "Image")
         run = {"values": {} if self._repeated else values, "images": images, "seed": seed, "outputs": outputs}
+        run["plan"] = None if self._named is None else self._named.dump()
         hashes = {k: b.fingerprint for k, b in sorted(self._models.built.items()) if b.fingerprint}
         made = make_origin(dump_spec(self.spec), self.name, run, hashes, self.registry.digest())
         return replace(made, values=self._repeated.values) if self._repeated else made

@@ -19,6 +19,7 @@ from mmm_graph.cli.schema import schema
 from mmm_graph.cli.show import show
 from mmm_graph.cli.train import train
 from mmm_graph.errors import Cancelled, InputError, MmmError, RunError, problem
+from mmm_graph.runtime.supervised import report_problems
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,7 +44,7 @@ def main(args: list[str] | None = None) -> None:
     try:
         sys.exit(cli.main(words, prog_name="mmm", standalone_mode=False, obj=tuple(words)) or 0)
     except MmmError as error:
-        sys.exit(report(error, as_json))
+        sys.exit(error.status if report_problems(error) else report(error, as_json))
     except click.ClickException as error:
         if as_json:
             sys.exit(report(InputError(problem("E300", error.format_message())), as_json))

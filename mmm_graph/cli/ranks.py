@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mmm_graph.errors import InputError, problem
+from mmm_graph.errors import InputError, MmmError, problem
+
+if TYPE_CHECKING:
+    from mmm_graph.api.session import Session
+    from mmm_graph.plan.place import Plan
+    from mmm_graph.runtime.process_world import ProcessWorld
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,30 +43,34 @@ def is_first() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def check_ranks(options: Mapping[str, Any], num_ranks: int) -> None:
+def check_ranks(options: Mapping[str, Any], plan: Plan) -> None:
     """The plan's ranks are there.
 
     Raises:
         InputError: E524, they are not, or there are more or fewer processes.
     """
-    name, nproc = options["plan_name"], options["nproc"]
+    num, nproc = plan.ranks, options["nproc"]
     size = int(os.environ.get("WORLD_SIZE", "1"))
-    if options["emulate"] and (nproc is not None or size > 1):
-        raise InputError(problem("E524", "--emulate runs all ranks in one process, without --nproc or torchrun"))
-    found = nproc or size
-    if options["emulate"] or found == num_ranks:
+    if options["emulate"]:
+        if nproc is not None or size > 1:
+            message = "--emulate runs all ranks in one process, without --nproc or torchrun"
+            raise InputError(problem("E524", message))
         return
-    what = f"plan {name}" if name is not None else "a run without --plan"
-    hint = f"run it with --nproc {num_ranks}, under torchrun, or with --emulate" if num_ranks > 1 else "leave it out"
-    count = f"{num_ranks} rank{'s' if num_ranks > 1 else ''}"
-    raise InputError(problem("E524", f"{what} has {count}, there {'are' if found > 1 else 'is'} {found}", hint=hint))
+    found = nproc or size
+    if found != num:
+        what = f"plan {plan.name}" if plan.name else "a run without --plan"
+        hint = f"run it with --nproc {num}, under torchrun, or with --emulate" if num > 1 else "name a --plan"
+        message = (
+            f"{what} has {num} rank{'s' if num > 1 else ''}, there {'are' if found > 1 else 'is'} {found}"
+        )
+        raise InputError(problem("E524", message, hint=hint))
 
 
-def start_ranks(words: Sequence[str], num: int, timeout_s: float) -> int:
-    """Run the same command in `num` processes; returns the exit status."""
-    from mmm_graph.runtime.launch import launch
+def start_ranks(words: Sequence[str], num: int, timeout_s: float, tell: Callable[[MmmError], object]) -> int:
+    """Run the same command in `num` processes; returns the exit status, `tell` is given why they failed."""
+    from mmm_graph.runtime.launch import launch, program
 
-    return launch(["-m", "mmm_graph", *_without(words, "--nproc")], num, timeout_s)
+    return launch(program(*_without(words, "--nproc")), num, timeout_s, tell=tell)
 
 
 def _without(words: Sequence[str], option: str) -> list[str]:
@@ -77,15 +87,30 @@ def _without(words: Sequence[str], option: str) -> list[str]:
 
 
 @contextmanager
-def world_of(options: Mapping[str, Any], device: str) -> Iterator[Any]:
+def world_of(options: Mapping[str, Any], device: str) -> Iterator[ProcessWorld | None]:
     """The processes that this one is among; None where it is alone."""
     if not is_rank():
         yield None
         return
-    from mmm_graph.runtime.world import ProcessWorld
+    from mmm_graph.runtime.process_world import ProcessWorld
 
-    world = ProcessWorld.from_env(options["timeout"], device)
-    try:
+    with ProcessWorld.from_env(options["timeout"], device) as world:
         yield world
-    finally:
-        world.close()
+
+
+def agree(world: ProcessWorld, session: Session) -> None:
+    """All ranks run the same thing.
+
+    Raises:
+        RunError: E725, they do not.
+    """
+    import torch
+
+    import mmm_graph
+    from mmm_graph.spec import dump_spec
+
+    world.agree("version", f"mmm_graph {mmm_graph.__version__}, torch {torch.__version__}")
+    world.agree("set of plugins", session.registry.digest())
+    values = sorted((k, repr(v)) for k, v in {**session.spec.values, **session.spec.given}.items())
+    text = f"{dump_spec(session.spec)} {values} {session.plan().dump()}"
+    world.agree("graph or plan", hashlib.blake2b(text.encode(), digest_size=8).hexdigest())

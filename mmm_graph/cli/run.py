@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from mmm_graph.cli.app import App, emit, print_problem, record, warn
+from mmm_graph.cli.app import App, emit, print_problem, record, report, warn
 from mmm_graph.cli.interrupt import cancel_on_interrupt
 from mmm_graph.cli.options import (
     GRAPH,
@@ -20,6 +20,7 @@ from mmm_graph.cli.options import (
     parse_sets,
     use_device,
 )
+from mmm_graph.cli.ranks import agree, check_ranks, is_first, is_rank, ranks, start_ranks, world_of
 from mmm_graph.cli.requests import read_requests
 from mmm_graph.errors import InputError, problem
 
@@ -30,6 +31,7 @@ PICTURES = (".png", ".jpg", ".jpeg")
 @GRAPH
 @overrides
 @device
+@ranks
 @click.option("--seed", help="One integer, or one per batch element: 1,2,3.  [default: 0]")
 @click.option("--outputs", help="Names of outputs or links of values, with commas; default: all outputs.")
 @click.option("-o", "--out", "folder", type=click.Path(path_type=Path), default=Path("out"), show_default=True,
@@ -43,26 +45,64 @@ def run(app: App, /, **options: Any) -> int:
     """Run FILE and save its outputs. FILE may be a picture saved by `mmm run`: the same run is made again."""
     from mmm_graph.api.save import check_folder
 
-    if options["requests"] is not None and options["preview"]:
-        raise InputError(problem("E301", "--preview shows one run, not those of --requests"))
+    _check(options)
     seed = parse_seed(options["seed"]) if options["seed"] is not None else 0
     outputs = parse_names("--outputs", options["outputs"])
     target = use_device(options["device"], options["threads"])
     check_folder(options["folder"])
-    with cancel_on_interrupt() as cancel:
-        common: dict[str, Any] = {
-            "registry": app.registry(), "device": target, "weights": options["weights"], "cancel": cancel.is_set,
-            "warn": lambda found: warn(found, options["as_json"]),
-        }  # fmt: skip
-        if options["file"].suffix.lower() in PICTURES:
-            session, seed, outputs = _again(options, common)
-        else:
-            session = _session(options, common)
+    common: dict[str, Any] = {"registry": app.registry(), "device": target, "weights": options["weights"],
+                              "warn": lambda found: warn(found, options["as_json"])}  # fmt: skip
+    if options["nproc"] is not None and not is_rank():
+        check_ranks(options, _open(options, common, seed, outputs)[0].plan())
+        return start_ranks(
+            app.words, options["nproc"], options["timeout"], lambda e: report(e, options["as_json"])
+        )
+    with cancel_on_interrupt() as cancel, world_of(options, target) as world:
+        if world is not None:
+            common |= {"world": world, "device": str(world.device)}
+        session, seed, outputs = _open(options, {**common, "cancel": cancel.is_set}, seed, outputs)
+        if options["file"].suffix.lower() not in PICTURES:
+            check_ranks(options, session.plan())
+        if world is not None:
+            agree(world, session)
+        if not is_first():
+            return _beside(session, options, seed, outputs)
         for found in session.graph.warnings:
             warn(found, options["as_json"])
         if options["requests"] is not None:
             return _many(session, options, seed, outputs)
         return _one(session, options, seed, outputs)
+
+
+def _check(options: Mapping[str, Any]) -> None:
+    """Options that do not go together."""
+    several = options["nproc"] is not None or is_rank()
+    if options["requests"] is not None and options["preview"]:
+        raise InputError(problem("E301", "--preview shows one run, not those of --requests"))
+    if options["preview"] and several:
+        raise InputError(problem("E301", "--preview needs a run in one process", hint="take --emulate"))
+    if str(options["requests"]) == "-" and several:
+        message = "--requests - reads the terminal, which only one of several processes has"
+        raise InputError(problem("E301", message, hint="put the requests into a file"))
+
+
+def _open(
+    options: Mapping[str, Any], common: Mapping[str, Any], seed: Any, outputs: list[str] | None
+) -> tuple[Any, Any, list[str] | None]:
+    """The session, seed and outputs of a graph file or of a picture."""
+    if options["file"].suffix.lower() in PICTURES:
+        return _again(options, common)
+    return _session(options, {**common, "plan": options["plan_name"]}), seed, outputs
+
+
+def _beside(session: Any, options: Mapping[str, Any], seed: Any, outputs: Sequence[str] | None) -> int:
+    """What a rank does that is not the first: the same runs, without a word."""
+    if options["requests"] is None:
+        session.result(seed=seed, outputs=outputs, on_event=lambda event: None)
+        return 0
+    lines = read_requests(options["requests"], seed)
+    session.map([e.item for e in lines if e.error is None], outputs=outputs, on_event=lambda event: None)
+    return 0
 
 
 def _session(options: Mapping[str, Any], common: Mapping[str, Any]) -> Any:
@@ -76,7 +116,8 @@ def _again(options: Mapping[str, Any], common: Mapping[str, Any]) -> tuple[Any, 
     """The session, seed and outputs of a picture; nothing but a secret may be set."""
     from mmm_graph.api.rerun import differences, session_of_image
 
-    changing = {"params_file": "--params", "requests": "--requests", "seed": "--seed", "outputs": "--outputs"}
+    changing = {"params_file": "--params", "requests": "--requests", "seed": "--seed", "outputs": "--outputs",
+                "plan_name": "--plan"}  # fmt: skip
     for key, option in changing.items():
         if options[key] is not None:
             message = f"{options['file']} is run again exactly as it was, without {option}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor
 
@@ -27,7 +27,7 @@ class Group(Protocol):
 
     Nothing is negotiated: a receiver says which shapes it expects. Tensors that are handed over may be overwritten as
     soon as a call (of what is pending: its `wait`) returns. Sums are made in the order of the members, so that every
-    transport gives the same bits. What comes is contiguous.
+    transport gives the same bits. What comes from others is contiguous; what a member gives itself, it gets as it is.
 
     Attributes:
         index: own place among the members.
@@ -60,24 +60,33 @@ class Group(Protocol):
         """`swap`, while the caller goes on."""
 
 
-class Ready:
+class Ready(Generic[T_co]):
     """An exchange that is over when it starts."""
 
-    def __init__(self, parts: list[Tensor]) -> None:
-        self.parts = parts
+    def __init__(self, value: T_co) -> None:
+        self.value = value
+
+    def wait(self) -> T_co:
+        return self.value
+
+
+class Listed:
+    """What came from the others, and what was kept for itself in its place among them."""
+
+    def __init__(self, others: Pending[dict[int, Tensor]], index: int, own: Tensor) -> None:
+        self.others, self.index, self.own = others, index, own
 
     def wait(self) -> list[Tensor]:
-        return self.parts
+        parts = {**self.others.wait(), self.index: self.own}
+        return [parts[member] for member in sorted(parts)]
 
 
-class Taken:
-    """A swap that is over when it starts."""
-
-    def __init__(self, parts: dict[int, Tensor]) -> None:
-        self.parts = parts
-
-    def wait(self) -> dict[int, Tensor]:
-        return self.parts
+def in_order(parts: Sequence[Tensor]) -> Tensor:
+    """The sum, first to last: a new tensor."""
+    total = parts[0] + parts[1]
+    for part in parts[2:]:
+        total += part
+    return total
 
 
 class Alone:
@@ -103,7 +112,7 @@ class Alone:
     def start_swap(
         self, gives: Mapping[int, Tensor], shapes: Mapping[int, Sequence[int]], like: Tensor
     ) -> Pending[dict[int, Tensor]]:
-        return Taken({})
+        return Ready({})
 
 
 ALONE: Group = Alone()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mmm_graph.errors import RunError, problem
-from mmm_graph.parallel.group import Gathering, Group, Pending
+from mmm_graph.parallel.group import Gathering, Group, Listed, Pending, in_order
 
 Key = tuple[int, int, int]
 """(number of the call, who gives, who takes)"""
@@ -74,22 +74,13 @@ class ThreadGroup:
         self._calls = 0
 
     def gather(self, x: Tensor, shapes: Sequence[Sequence[int]]) -> Gathering:
-        members = range(self.size)
-        swap = self._start(dict.fromkeys(members, x), dict(enumerate(shapes)), "a gather")
-        return _Listed(swap)
+        return self._exchange([x] * self.size, shapes, "a gather")
 
     def all_to_all(self, xs: Sequence[Tensor], shapes: Sequence[Sequence[int]]) -> list[Tensor]:
-        return _Listed(self._start(dict(enumerate(xs)), dict(enumerate(shapes)), "an all-to-all")).wait()
+        return self._exchange(xs, shapes, "an all-to-all").wait()
 
     def all_reduce(self, x: Tensor) -> Tensor:
-        first, *others = (
-            self._start(dict.fromkeys(range(self.size), x), dict.fromkeys(range(self.size), x.shape), "a sum")
-            .wait()
-            .values()
-        )
-        for other in others:
-            first += other
-        return first
+        return in_order(self._exchange([x] * self.size, [x.shape] * self.size, "a sum").wait())
 
     def swap(
         self, gives: Mapping[int, Tensor], shapes: Mapping[int, Sequence[int]], like: Tensor
@@ -100,6 +91,11 @@ class ThreadGroup:
         self, gives: Mapping[int, Tensor], shapes: Mapping[int, Sequence[int]], like: Tensor
     ) -> Pending[dict[int, Tensor]]:
         return self._start(gives, shapes, "a swap")
+
+    def _exchange(self, xs: Sequence[Tensor], shapes: Sequence[Sequence[int]], what: str) -> Gathering:
+        others = [member for member in range(self.size) if member != self.index]
+        swap = self._start({m: xs[m] for m in others}, {m: shapes[m] for m in others}, what)
+        return Listed(swap, self.index, xs[self.index])
 
     def _start(
         self, gives: Mapping[int, Tensor], shapes: Mapping[int, Sequence[int]], what: str
@@ -123,14 +119,6 @@ class _Taking:
             assert x.shape == tuple(self.shapes[source]), (self.what, source, x.shape, self.shapes[source])
             self.taken[source] = x
         return self.taken
-
-
-class _Listed:
-    def __init__(self, parts: Pending[dict[int, Tensor]]) -> None:
-        self.parts = parts
-
-    def wait(self) -> list[Tensor]:
-        return list(self.parts.wait().values())
 
 
 def run_members(size: int, work: Callable[[Group], T], timeout_s: float = 60.0) -> list[T]:

@@ -161,7 +161,7 @@ class _Arrangement:
             )
             self._refuse("E511", message, f"{model} has {num - 2} blocks, 0 to {num - 3}")
             return
-        found.setdefault(model, []).append((tuple(ranks), a, b))
+        found.setdefault(model, []).append((tuple(sorted(ranks)), a, b))
 
     def _check_used(self, made: Plan) -> None:
         """Every rank has something to do."""

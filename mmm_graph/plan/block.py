@@ -15,6 +15,7 @@ from mmm_graph.plan.rewrite import Batch, find_batches
 from mmm_graph.plan.rows import INNER, PLAIN, Form, Works, form_of
 from mmm_graph.plan.select import Needs
 from mmm_graph.registry.registry import Registry
+from mmm_graph.spec.ports import Dim
 
 Names = tuple[tuple[str, str], ...]
 
@@ -27,7 +28,7 @@ class Step:
         team: who does it.
         forms: how what it reads and writes may be cut, by key; what is not named is taken whole.
         unit: rows are cut at multiples of this; 0: it takes whole images.
-        base: key of the input whose rows are meant.
+        height: rows of the images that are cut.
         joint: keys that only the first member of the first patch has.
         patched: in a pipelined loop it runs patch by patch.
         batched: it works element by element.
@@ -42,7 +43,7 @@ class Step:
     cost: float = 0.0
     forms: Mapping[str, Form] = field(default_factory=dict)
     unit: int = 0
-    base: str = ""
+    height: Dim | None = None
     joint: frozenset[str] = frozenset()
     patched: bool = False
     batched: bool = False
@@ -330,7 +331,8 @@ class Blocks:
     def _shared(self, step: Step, joint: frozenset[str] = frozenset()) -> Step:
         """The step with what is known of cutting its work."""
         work, scope = self.works[step.path], self.flow.sites[step.path].scope
-        step.unit, step.base, step.joint = work.unit, work.base, joint
+        step.unit, step.joint = work.unit, joint
+        step.height = work.forms[work.base].height if work.unit else None
         loop = self.plan.loops.get(scope[-1].path) if scope else None
         step.patched = work.unit > 0 and loop is not None and loop.patches > 1
         step.batched = work.batch is not None
@@ -352,7 +354,7 @@ class Blocks:
             step = Step(("cat",), team, nodes[0].path, parts, (("x", names[key]),))
             form = form_of(self.flow.type(links[0][key], scope), work.batch)
             step.forms = dict.fromkeys((*(k for k, _ in parts), ">x"), form)
-            self._shared(step).base = "0" if form.height is not None else ""
+            self._shared(step).height = form.height
             depth = max(len(self.flow.home(link[key], scope)) for link in links)
             if depth < len(scope):
                 self._hoisted.append((depth, step))
@@ -366,7 +368,7 @@ class Blocks:
             self.team.update(dict.fromkeys([n for _, n in writes], self.team[made]))
             step = Step(("split", len(writes)), self.team[made], nodes[0].path, (("x", made),), writes)
             step.forms = dict.fromkeys(("x", *(f">{k}" for k, _ in writes)), work.forms[port])
-            self._shared(step).base = "x" if work.forms[port].height is not None else ""
+            self._shared(step).height = work.forms[port].height
             after.append(step)
         return before + calls + after
 

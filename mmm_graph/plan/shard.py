@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import groupby
+from math import gcd
 from typing import Any
 
 from mmm_graph.errors import InputError, problem
@@ -36,6 +37,8 @@ class ShardStream(Stream):
         self.symbols = symbols or {}
         self.plan = blocks.plan
         self._num_patches, self._sync = 1, True
+        self._units = 0  # into how many pieces the rows of the body can be cut; 0 = each entry as it likes
+        self._units_of: dict[str, int] = {}  # by path of the loop
         self._copies: list[Task] = []
 
     def tasks(self) -> Iterator[Item]:
@@ -66,12 +69,28 @@ class ShardStream(Stream):
 
     def turn(self, turns: Turns, step: tuple[int, ...]) -> Iterator[Item]:
         """One turn of a loop: whole in the warm-up, in patches afterwards."""
-        before = self._num_patches, self._sync
+        before = self._num_patches, self._sync, self._units
         loop = self.plan.loops.get(turns.loop.path, LoopPlan())
         self._sync = loop.warmup == "all" or step[-1] < loop.warmup
         self._num_patches = 1 if self._sync else loop.patches
+        if turns.loop.path not in self._units_of:
+            self._units_of[turns.loop.path] = self._common_units(turns)
+        self._units = self._units_of[turns.loop.path]
         yield from super().turn(turns, step)
-        self._num_patches, self._sync = before
+        self._num_patches, self._sync, self._units = before
+
+    def _common_units(self, turns: Turns) -> int:
+        """Into how many pieces all that a body shares could be cut, so that bounds are the same for all of it."""
+        found = 0
+        for entry in turns.block.entries:
+            if (
+                isinstance(entry, Step)
+                and entry.unit
+                and entry.height
+                and (entry.patched or entry.team[0].pieces > 1)
+            ):
+                found = gcd(found, self._height(entry) // entry.unit)
+        return found
 
     def _loop(self, turns: Turns, step: tuple[int, ...]) -> Iterator[Item]:
         """The turns; what models keep between them is forgotten after the last."""
@@ -130,16 +149,13 @@ class ShardStream(Stream):
     def _spans(self, entry: Step, patch: int) -> tuple[tuple[Span, ...], int]:
         """(rows of each piece, rows of the whole); nothing when the team has whole images."""
         pieces = entry.team[0].pieces
-        name = dict(entry.reads).get(entry.base)
-        if not entry.unit or name is None or (pieces == 1 and not entry.patched):
+        if not entry.unit or entry.height is None or (pieces == 1 and not entry.patched):
             return (), 0
-        form = entry.forms[entry.base]
-        assert form.height is not None
-        height = size_of(form.height, self.symbols, name)
-        patches = self._num_patches if patch != ALL else 1
+        height, patches = self._height(entry), self._num_patches if patch != ALL else 1
+        unit = max(entry.unit, height // self._units) if self._units else entry.unit
         try:
-            full = split((0, height), patches, entry.unit)[patch if patch != ALL else 0]
-            return split(full, pieces, entry.unit), height
+            full = split((0, height), patches, unit)[patch if patch != ALL else 0]
+            return split(full, pieces, unit), height
         except ValueError as error:
             place = self.blocks.flow.sites[entry.path].node.place
             at = f"patch {patch} of {patches} of " if patch != ALL else ""
@@ -147,6 +163,11 @@ class ShardStream(Stream):
             raise InputError(
                 problem("E516", message, place, "fewer patches or ranks, or a larger image")
             ) from error
+
+    def _height(self, entry: Step) -> int:
+        """Rows of the whole image that an entry works on."""
+        assert entry.height is not None
+        return size_of(entry.height, self.symbols, entry.path)
 
     def _read(
         self, entry: Step, key: str, name: str, member: Member, region: tuple[Span | None, int, Share, int]

@@ -67,12 +67,13 @@ class Binder(dict[Fn, Bound]):
             kind = self.context.registry.get(node.kind)
             assert isinstance(kind, OpType)
             make: Callable[[], Function] = partial(self._op, node, kind)
-            ports, label = kind.inputs, node.kind
+            ports, label, shared = kind.inputs, node.kind, False
         else:
             assert isinstance(node, Call)
             built = self._built(node.model, node)
             method = built.type.methods[node.method]
             ports, label = method.inputs, f"{built.type.kind} {node.model}.{node.method}"
+            shared = built.exchange is not None
             if fn[0] == "slice":
                 make = partial(self._slice, node, built, method, (int(str(fn[2])), int(str(fn[3]))))
             else:
@@ -84,6 +85,7 @@ class Binder(dict[Fn, Bound]):
             ports=frozenset(node.outputs),
             label=label,
             place=node.place,
+            shared=shared,
         )
 
         def first(args: Values, at: At) -> Mapping[str, Any]:

@@ -23,9 +23,10 @@ class Bound:
         label: what it is, for errors; `place` where it was written.
         visible: reported by node events.
         raw: takes absent values as they are.
+        shared: other ranks do it at the same time, and ask each other.
     """
 
-    __slots__ = ("function", "guarded", "label", "optional", "place", "ports", "raw", "visible", "whens")
+    __slots__ = ("function", "guarded", "label", "optional", "place", "ports", "raw", "shared", "visible", "whens")
 
     def __init__(
         self,
@@ -37,7 +38,8 @@ class Bound:
         label: str = "",
         place: Place | None = None,
         raw: bool = False,
+        shared: bool = False,
     ) -> None:
         self.function, self.whens, self.optional, self.ports = function, whens, optional, ports
         self.label, self.place, self.visible, self.raw = label, place, bool(label), raw
-        self.guarded = bool(whens)
+        self.guarded, self.shared = bool(whens), shared

@@ -114,6 +114,23 @@ def unpack(header: bytes) -> Parts:
     return Parts(Form(tree, tuple(Spec(*spec) for spec in specs), kinds), (), numbers, absences)
 
 
+def to_bytes(value: Any, name: str) -> bytes:
+    """A whole small value. Raises E723."""
+    parts = take_apart(value, name)
+    return bytes(msgpack.packb((pack(parts), [bytes(payload(x).cpu().numpy()) for x in parts.tensors])))
+
+
+def from_bytes(data: bytes, device: torch.device) -> Any:
+    """What `to_bytes` made; tensors of a device come to this one."""
+    header, payloads = msgpack.unpackb(data)
+    parts = unpack(header)
+    tensors = [spec.empty(device) for spec in parts.form.specs]
+    for x, found in zip(tensors, payloads, strict=True):
+        if found:
+            payload(x).copy_(torch.frombuffer(bytearray(found), dtype=torch.uint8))
+    return put_together(parts._replace(tensors=tensors))
+
+
 def spec_of(x: Tensor) -> Spec:
     """What has to be known of a tensor to receive it."""
     return Spec(str(x.dtype)[6:], tuple(x.shape), _is_channels_last(x), x.device.type == "cpu")

@@ -27,6 +27,7 @@ class Executor:
         watch: told of what happens; None = nobody looks.
         cancel: asked before each Run; True stops with Cancelled.
         failed: where failures of requests are put; None = the first one is raised.
+        note: told what comes next, for whoever supervises this rank.
     """
 
     def __init__(
@@ -38,9 +39,10 @@ class Executor:
         watch: Watch | None = None,
         cancel: Callable[[], bool] | None = None,
         failed: dict[str, MmmError] | None = None,
+        note: Callable[[str], None] | None = None,
     ) -> None:
         self.calls, self.transport, self.values = calls, transport, values
-        self.watch, self.cancel, self.failed = watch, cancel, failed
+        self.watch, self.cancel, self.failed, self.note = watch, cancel, failed, note
         self.pending: dict[Value, Pending] = {}
         self._do: Mapping[type, Callable[[Any, tuple[int, ...]], None]] = {
             Free: self._free,
@@ -66,6 +68,8 @@ class Executor:
         values = self.values
         if self.pending:
             self._arrive([v for _, v in reads])
+        if self.note is not None:
+            self.note(f"{fn[0]} {at.node}, request {at.request}, turn {at.step}, patch {at.patch}")
         if self.cancel is not None and self.cancel():
             raise Cancelled(problem("E730", f"cancelled before {at.node}"))
         if turns:
@@ -96,9 +100,12 @@ class Executor:
         self.watch.freed(item.values)
 
     def _fail(self, bound: Bound, args: Mapping[str, Any], at: At, error: Exception) -> Mapping[str, Any]:
-        """Raise it with all that is known, or put it with its request, whose later nodes are then skipped."""
+        """Raise it with all that is known, or put it with its request, whose later nodes are then skipped.
+
+        What ranks do together is not skipped by one of them: the others would wait for it.
+        """
         failure = _located(bound, args, at, error)
-        if self.failed is None or isinstance(failure, Cancelled):
+        if self.failed is None or bound.shared or isinstance(failure, Cancelled):
             raise failure from (error if failure is not error else error.__cause__)
         if failure is not error:
             failure.__cause__ = error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mmm_graph.errors import Problem, RunError, problem
+from mmm_graph.errors import MmmError, Problem, RunError, problem
 from mmm_graph.plan.ops import ALL, WHOLE, Value
 
 
@@ -37,3 +37,8 @@ def spoken(name: Value) -> str:
     return f"`{name.name}`" + (
         f" ({'; '.join([*more, f'request {name.request}'])})" if more or name.request else ""
     )
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether a rank failed only because another one did."""
+    return isinstance(error, MmmError) and all(found.code == "E720" for found in error.problems)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Protocol
 
@@ -14,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-TAGS = {"header": 1, "more": 2, "late": 3, "declared": 4}
+TAGS = {"header": 1, "more": 2, "late": 3, "declared": 4, "none": 5}
 """Lanes of a directed edge, by the tag that gloo gives their messages."""
 FOREVER = timedelta(days=7)
 """Senders have no time-out: how long a message lies is the receiver's affair, and a dead one ends it."""
@@ -68,6 +69,21 @@ class Gloo:
         for keeper in self.keepers.values():
             keeper.flush(timeout_s)
 
+    def abort(self) -> None:
+        """Let nothing wait any longer: threads inside gloo would crash Python's end.
+
+        Gloo closes all connections with something under way when one wait for them is over its time.
+        """
+        for to in list(self.keepers)[:1]:
+            with suppress(RuntimeError):
+                self.group.recv([torch.empty(1)], to, TAGS["none"]).wait(timedelta(milliseconds=1))
+        self.end()
+
+    def end(self) -> None:
+        """Let the threads end, when nothing is under way."""
+        for keeper in self.keepers.values():
+            keeper.end()
+
 
 class _Work:
     """A receive of gloo; it lives, with its tensor, until it is over."""
@@ -85,8 +101,9 @@ class _Keeper:
     def __init__(self, to: int) -> None:
         self.to = to
         self.failed: list[RuntimeError] = []
-        self._sent: queue.SimpleQueue[tuple[Tensor, dist.Work] | threading.Event] = queue.SimpleQueue()
-        threading.Thread(target=self._follow, name=f"sent to rank {to}", daemon=True).start()
+        self._sent: queue.SimpleQueue[tuple[Tensor, dist.Work] | threading.Event | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._follow, name=f"sent to rank {to}", daemon=True)
+        self._thread.start()
 
     def keep(self, payload: Tensor, work: dist.Work) -> None:
         self._sent.put((payload, work))
@@ -103,9 +120,12 @@ class _Keeper:
             raise RuntimeError(f"rank {self.to} has not taken in {timeout_s:g} s what was sent")
         self.check()
 
+    def end(self) -> None:
+        self._sent.put(None)
+        self._thread.join(1.0)
+
     def _follow(self) -> None:
-        while True:
-            item = self._sent.get()
+        while (item := self._sent.get()) is not None:
             if isinstance(item, threading.Event):
                 item.set()
                 continue

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import permutations
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from mmm_graph.errors import MmmError
+from mmm_graph.errors import MmmError, RunError, problem
 from mmm_graph.parallel.exchange import Exchange
 from mmm_graph.plan.lower import project
-from mmm_graph.plan.ops import At, Fn, Instruction, Program, Value
-from mmm_graph.plan.schedule import order
+from mmm_graph.plan.ops import At, Fn, Instruction, Move, Program, Value
+from mmm_graph.plan.schedule import Step, order
 from mmm_graph.registry.registry import Registry
 from mmm_graph.runtime.bind import Binder, Context
 from mmm_graph.runtime.bound import Bound
@@ -24,7 +25,7 @@ from mmm_graph.runtime.job import OWNERS, Job, grad_paths, noise_keys
 from mmm_graph.runtime.shards import Shards
 from mmm_graph.runtime.values import Absent
 from mmm_graph.runtime.watch import Watch
-from mmm_graph.runtime.world import ALONE, ThreadWorld, World
+from mmm_graph.runtime.world import LocalWorld, ThreadWorld, World
 
 Make = Callable[[Fn], Bound]
 KEPT_INSTRUCTIONS = 1024
@@ -67,9 +68,9 @@ class Work:
         ranks = max((job.prepared.blocks.plan.ranks for job in self.jobs), default=1)
         world = self.tools.world
         if world is None and ranks > 1:
-            ThreadWorld(ranks).run(self._rank)
+            ThreadWorld(ranks, device=self.tools.device).run(self._rank)
         else:
-            self._rank(world or ALONE)
+            self._rank(world or LocalWorld(self.tools.device))
         return self.found
 
     def _binder(self, job: Job, world: World) -> Binder:
@@ -104,31 +105,51 @@ class Work:
         }.values()
         special["forget"] = lambda fn: Bound(lambda args, at: _forget(exchanges, at.request), raw=True)
         calls = {request: _Calls(binder, special) for request, binder in binders.items()}
-        executor = Executor(calls, world.transport(), start, watch=watch, cancel=cancel, failed=failed)
+        transport = world.transport()
+        note = world.note if world.size > 1 else None
+        executor = Executor(calls, transport, start, watch=watch, cancel=cancel, failed=failed, note=note)
+        self._open(world, start)
         try:
             with torch.set_grad_enabled(bool(self.train)):
                 executor.execute(self._program(world, start))
+            transport.flush()
+            if failed is not None and self.tools.world is not None:
+                _share_failures(world, failed)
         finally:
             for job in self.jobs:
                 _forget(exchanges, job.request.id)
+                transport.forget(job.request.id)
+
+    def _open(self, world: World, start: Mapping[Value, Any]) -> None:
+        """Connect ranks that send to each other; on devices each edge costs a communicator, so only those."""
+        if world.size == 1:
+            return
+        edges: Iterable[tuple[int, int]] = permutations(range(world.size), 2)
+        if world.device.type == "cuda":
+            moves = (i for i in self._sequence(start) if isinstance(i, Move))
+            edges = sorted({(move.source, move.to) for move in moves})
+        world.open(edges)
 
     def _program(self, world: World, start: Mapping[Value, Any]) -> Iterable[Instruction]:
         """A rank's Program, lazily. It depends on the graph and the request's id only, so a short one is kept."""
+        program = project(self._sequence(start), world.rank)
+        if len(self.jobs) != 1 or world.size != 1:
+            return program
+        kept, request = self.jobs[0].prepared.programs, self.jobs[0].request.id
+        return kept[request] if request in kept else _recorded(program, kept, request)
+
+    def _sequence(self, start: Mapping[Value, Any]) -> Iterator[Step]:
+        """The global order of all jobs."""
         plans = [job.prepared.blocks.plan for job in self.jobs]
         ranks = max((plan.ranks for plan in plans), default=1)
         steady = {job.request.id: job.prepared.steady for job in self.jobs} if ranks > 1 else {}
-        sequence = order(
+        return order(
             [job.stream().tasks() for job in self.jobs],
             ranks,
             start=start,
             steady=lambda value: steady[value.request](value),
             in_flight=min((p.in_flight for p in plans if p.in_flight is not None), default=None),
         )
-        program = project(sequence, world.rank)
-        if len(self.jobs) != 1 or ranks != 1:
-            return program
-        kept, request = self.jobs[0].prepared.programs, self.jobs[0].request.id
-        return kept[request] if request in kept else _recorded(program, kept, request)
 
     def _output(self, fn: Fn) -> Bound:
         """("output", name): a value that was asked for."""
@@ -166,6 +187,15 @@ def _forget(exchanges: Iterable[Exchange], request: str) -> Mapping[str, Any]:
     for exchange in exchanges:
         exchange.clear(request)
     return {}
+
+
+def _share_failures(world: World, failed: dict[str, MmmError]) -> None:
+    """A request that failed on one rank has failed on all."""
+    own = {r: [[p.code, p.message, p.hint] for p in e.problems] for r, e in failed.items()}
+    for rank, found in enumerate(world.gather(own)):
+        for request, problems in found.items():
+            made = [problem(code, f"{message} (on rank {rank})", hint=hint) for code, message, hint in problems]
+            failed.setdefault(request, RunError(made))
 
 
 def _recorded(program: Program, kept: dict[str, list[Instruction]], request: str) -> Program:

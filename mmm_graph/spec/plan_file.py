@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -24,6 +24,25 @@ class NamedPlan(NamedTuple):
     spec: PlanSpec
     name: str
     place: Place | None = None
+
+    def dump(self) -> dict[str, Any]:
+        """Plain values that `read_plan` reads."""
+        return {"name": self.name, "spec": self.spec.model_dump(mode="json", exclude_unset=True)}
+
+
+def read_plan(values: Mapping[str, Any], place: Place) -> NamedPlan:
+    """A plan that was dumped.
+
+    Raises:
+        InputError: E523, it is none.
+    """
+    try:
+        tree = {"parallel": {"plans": {str(values["name"]): values["spec"]}}}
+        return NamedPlan(
+            *next((p, n, place) for n, p in PlanFile.model_validate(tree).parallel.plans.items())
+        )
+    except (KeyError, ValidationError) as error:
+        raise InputError(problem("E523", f"the plan in it cannot be read: {error}", place)) from error
 
 
 class PlanFile(Config):
@@ -61,6 +80,8 @@ def find_plan(spec: GraphSpec, text: str) -> NamedPlan:
 def _choose(plans: Mapping[str, PlanSpec], name: str, file: str, place: Place | None) -> NamedPlan:
     if name in plans:
         return NamedPlan(plans[name], name, place)
-    hint = did_you_mean(name, plans) or (f"plans: {', '.join(plans)}" if plans else "write one under `parallel:`")
+    hint = did_you_mean(name, plans) or (
+        f"plans: {', '.join(plans)}" if plans else "write one under `parallel:`"
+    )
     what = f"{file} has no plan {name!r}" if name else f"{file} has {len(plans)} plans"
     raise InputError(problem("E523", what, Place(file), hint))

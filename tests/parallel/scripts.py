@@ -128,8 +128,15 @@ class Patches(NamedTuple):
 
 
 DISPLACED = [
-    Displaced(f"displaced-{name}-{kind}-text{text}-warmup{warmup}", shape, bounds[shape.members], text, warmup)
-    for name, shape in (("2", Shape(2)), ("4", Shape(4)), ("2-ulysses2", Shape(2, 2)), ("ulysses2", Shape(1, 2)))
+    Displaced(
+        f"displaced-{name}-{kind}-text{text}-warmup{warmup}", shape, bounds[shape.members], text, warmup
+    )
+    for name, shape in (
+        ("2", Shape(2)),
+        ("4", Shape(4)),
+        ("2-ulysses2", Shape(2, 2)),
+        ("ulysses2", Shape(1, 2)),
+    )
     for kind, bounds, text, warmup in (
         ("even", EVEN, 0, 1),
         ("uneven", UNEVEN, 5, 1),

@@ -25,7 +25,7 @@ def test_dead_keys_do_not_leave_a_segment() -> None:
     plan = make_plan(graph, REGISTRY, {"unet": [([0], 0, 5), ([1], 5, 6)]})
     first, second = segments(graph.node("denoise/pc"), graph, REGISTRY, plan, {"pred"})
     assert set(first.writes) == {"h", "temb"}  # the skip was read inside
-    assert second.reads == ("h", "temb") and second.rank == 1 and first.cost > second.cost
+    assert second.reads == ("h", "temb") and second.team[0].rank == 1 and first.cost > second.cost
 
 
 def test_a_rank_that_comes_twice() -> None:
