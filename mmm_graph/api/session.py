@@ -25,7 +25,7 @@ from mmm_graph.errors import InputError, MmmError, Problem, did_you_mean, proble
 from mmm_graph.graph.compile import compile_graph
 from mmm_graph.graph.graph import Graph, ModelNode
 from mmm_graph.graph.sections import compile_all
-from mmm_graph.plan.arrange import arrange
+from mmm_graph.plan.arrange import arrange, check_plans
 from mmm_graph.plan.place import Plan, make_plan
 from mmm_graph.registry import Notifier, Registry, load_registry
 from mmm_graph.runtime.events import Event, Request, Result
@@ -124,12 +124,14 @@ class Session:
         return self.spec.base
 
     def check(self) -> tuple[Problem, ...]:
-        """Compile every section; returns the warnings.
+        """Compile every section and arrange every plan; returns the warnings.
 
         Raises:
-            InputError: with the problems of all sections.
+            InputError: with the problems of all sections, or of all plans.
         """
-        return tuple(w for graph in compile_all(self.spec, self.registry).values() for w in graph.warnings)
+        compiled = compile_all(self.spec, self.registry)
+        check_plans(self.spec, compiled.get("main"), self.registry)
+        return tuple(w for graph in compiled.values() for w in graph.warnings)
 
     def plan(self, graph: Graph | None = None) -> Plan:
         """Who does what in the session's graph, or in that one; without a plan everything is on rank 0.

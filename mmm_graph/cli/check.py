@@ -9,6 +9,7 @@ import click
 from mmm_graph.cli.app import App, emit, warn
 from mmm_graph.cli.options import GRAPH, as_json, overrides, parse_sets
 from mmm_graph.graph.sections import compile_all
+from mmm_graph.plan.arrange import check_plans
 from mmm_graph.spec import load_spec
 
 
@@ -18,9 +19,10 @@ from mmm_graph.spec import load_spec
 @as_json
 @click.pass_obj
 def check(app: App, file: Path, sets: tuple[str, ...], params_file: Path | None, as_json: bool) -> None:
-    """Check a graph file: syntax, kinds, links, types, sizes, in every section. Needs no weights and no torch."""
+    """Check a graph file: syntax, kinds, links, types, sizes of every section; plans. Needs no weights and no torch."""
     spec = load_spec(file, sets=parse_sets(sets), params_file=params_file)
     graphs = compile_all(spec, app.registry())
+    check_plans(spec, graphs.get("main"), app.registry())
     warnings = [w for g in graphs.values() for w in g.warnings]
     for found in warnings:
         warn(found, as_json)

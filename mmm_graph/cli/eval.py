@@ -11,6 +11,7 @@ from mmm_graph.cli.app import App, emit
 from mmm_graph.cli.interrupt import cancel_on_interrupt
 from mmm_graph.cli.options import GRAPH, as_json, device, overrides, parse_sets, use_device
 from mmm_graph.spec import load_spec
+from mmm_graph.spec.plan_file import find_plan
 
 
 @click.command("eval")
@@ -18,6 +19,8 @@ from mmm_graph.spec import load_spec
 @overrides
 @device
 @click.option("--name", help="One evaluation; default: all of the file.")
+@click.option("--plan", "plan_name", metavar="NAME",
+              help="A plan of the file, or other.yaml#name; its ranks run as threads of this process.")  # fmt: skip
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of everything random.")
 @as_json
 @click.pass_obj
@@ -33,7 +36,8 @@ def eval_(app: App, /, **options: Any) -> int:
     if weights is not None:
         check_weights(weights, spec.models)
     target = use_device(options["device"], options["threads"])
-    chosen = EvalOptions(device=target, seed=options["seed"], weights=weights)
+    plan = find_plan(spec, options["plan_name"]) if options["plan_name"] is not None else None
+    chosen = EvalOptions(device=target, seed=options["seed"], weights=weights, plan=plan)
     with cancel_on_interrupt() as cancel, JsonEvents() if options["as_json"] else EvalProgress() as listen:
         metrics = evaluate(
             spec, app.registry(), options["name"], options=chosen, on_event=listen, cancel=cancel.is_set

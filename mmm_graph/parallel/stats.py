@@ -70,7 +70,7 @@ def merge(parts: Sequence[Moments], weights: Sequence[float]) -> Moments:
     Source: Chan, Golub and LeVeque 1979, eq. 2.1, divided by the count.
     """
     mean = weighted([part[0] for part in parts], weights)
-    var = weighted([part[1] + (part[0] - mean).square() for part in parts], weights)
+    var = weighted([plus_square(part[1], part[0] - mean) for part in parts], weights)
     return torch.stack([mean, var])
 
 
@@ -107,25 +107,30 @@ def weighted(parts: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     return total
 
 
+def plus_square(x: Tensor, y: Tensor) -> Tensor:
+    """x + y^2."""
+    return torch.addcmul(x, y, y)
+
+
 def group_moments(x: Tensor, num_groups: int) -> Moments:
     """Moments of the groups of channels of x [b,c,h,w], merged from those of the channels."""
     mean, var = channel_moments(x if x.dtype == torch.float64 else x.float())
     means, variances = mean.view(len(x), num_groups, -1), var.view(len(x), num_groups, -1)
     part = 1 / means.shape[2]  # torch.mean takes three times as long for a few numbers
     mean = means.sum(2).mul_(part)
-    return torch.stack([mean, variances.add_((means - mean[:, :, None]).square_()).sum(2).mul_(part)])
+    return torch.stack([mean, plus_square(variances, means - mean[:, :, None]).sum(2).mul_(part)])
 
 
 def channel_moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and biased variance of each channel of x [b,c,h,w], each [b,c]; never as E[x^2] - E[x]^2.
 
-    torch.var_mean is 25 to 50 times as slow on a CPU as what stands in for it here.
+    On a CPU torch.var_mean takes 15 to 25 times as long as what stands in for it here.
     """
     if x.device.type != "cpu":
         var, mean = torch.var_mean(x, dim=(2, 3), correction=0)
         return mean, var
     if x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
-        # The statistics of batch norm: two passes in cache-sized pieces, for channels innermost.
+        # What batch norm collects: two vectorised passes over channels that are innermost.
         pairs = [torch.batch_norm_update_stats(sample, None, None, 0.0) for sample in x.split(1)]
         return torch.stack([mean for mean, _ in pairs]), torch.stack([var for _, var in pairs])
     mean = x.mean((2, 3), keepdim=True)
@@ -137,7 +142,7 @@ def channel_moments(x: Tensor) -> tuple[Tensor, Tensor]:
 def scale_shift(x: Tensor, mean: Tensor, var: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     """(x - mean) / sqrt(var + eps) * weight + bias as one x * scale + shift; mean and var [b,g]."""
     b, g = mean.shape
-    scale = torch.rsqrt(var + eps)[:, :, None] * weight.view(1, g, -1)  # b g c/g
+    scale = (var + eps).rsqrt_()[:, :, None] * weight.view(1, g, -1)  # b g c/g
     shift = torch.addcmul(bias.view(1, g, -1).to(scale.dtype), mean[:, :, None], scale, value=-1)
     scale, shift = scale.view(b, -1, 1, 1), shift.view(b, -1, 1, 1)
     if x.device.type == "cpu" and x.is_contiguous():

@@ -15,6 +15,7 @@ from mmm_graph.plan.place import Branches, Placement, Plan, make_plan
 from mmm_graph.plan.rows import model_type
 from mmm_graph.registry.node_type import Part
 from mmm_graph.registry.registry import Registry
+from mmm_graph.spec.graph import GraphSpec
 from mmm_graph.spec.plan import LoopPlan, PlanSpec, split_placed
 
 Slices = list[tuple[tuple[int, ...], int, int]]
@@ -39,6 +40,24 @@ def arrange(
             that are.
     """
     return _Arrangement(graph, registry, spec, name, place).plan(branches)
+
+
+def check_plans(spec: GraphSpec, graph: Graph | None, registry: Registry) -> None:
+    """Arrange all plans of a file for its top level, if it has one.
+
+    Raises:
+        InputError: with the problems of all.
+    """
+    problems: list[Problem] = []
+    if graph is None or spec.parallel is None:
+        return
+    for name, plan in spec.parallel.plans.items():
+        try:
+            arrange(graph, registry, plan, name=name, place=spec.place("parallel", "plans", name, "@key"))
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(problems)
 
 
 class _Arrangement:

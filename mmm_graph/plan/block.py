@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from mmm_graph.graph.graph import Graph, Loop, Node, Ref
+from mmm_graph.graph.graph import Call, Graph, Loop, Node, Ref
 from mmm_graph.plan.axes import Member, Team, alone
-from mmm_graph.plan.chain import Segment, draws, segments
+from mmm_graph.plan.chain import Segment, draws, segments, warm_segment
 from mmm_graph.plan.flow import Flow, Scope, keyed
 from mmm_graph.plan.ops import Fn
 from mmm_graph.plan.place import Plan
@@ -31,6 +31,7 @@ class Step:
         height: rows of the images that are cut.
         joint: keys that only the first member of the first patch has.
         patched: in a pipelined loop it runs patch by patch.
+        phase: of the loop, where it runs only in one: "warm" or "steady".
         batched: it works element by element.
         release: names that nothing in this body reads afterwards.
     """
@@ -46,6 +47,7 @@ class Step:
     height: Dim | None = None
     joint: frozenset[str] = frozenset()
     patched: bool = False
+    phase: str = ""
     batched: bool = False
     index: int = 0
     release: tuple[str, ...] = ()
@@ -295,7 +297,14 @@ class Blocks:
         if batch is not None:
             return self._batched(batch, scope)
         names = {k: self.flow.name(r, scope) for k, r in keyed(node.inputs) if r.source != "$each"}
-        steps = self._chain(node, self._segments(node, self.needs.ports[node.path]), names, "")
+        wanted = self.needs.ports[node.path]
+        steps = self._chain(node, self._segments(node, wanted), names, "")
+        if isinstance(node, Call) and node.model in self.plan.warm_rows and steps[0].patched:
+            warm = warm_segment(node, self.graph, self.registry, self.plan, wanted)
+            for step in steps:
+                step.phase = "steady"
+            steps = [*self._chain(node, (warm,), names, ""), *steps]
+            steps[0].phase = "warm"
         if draws(node, self.graph, self.registry):
             rows = enumerate(self.flow.owners(node.path))
             steps[0].reads += tuple((f"rows#{i}", self.flow.name(ref, scope)) for i, ref in rows)

@@ -60,6 +60,22 @@ def segments(
     return (Segment(_one_team(node, plan, rowed), ("op", node.path), keys, ports),)
 
 
+def warm_segment(
+    node: Call, graph: Graph, registry: Registry, plan: Plan, wanted: Collection[str]
+) -> Segment:
+    """The call as one segment of all ranks of a pipeline, for a warm-up in which they share the rows."""
+    kind = registry.get(graph.models[node.model].kind)
+    assert isinstance(kind, ModelType) and kind.parts is not None
+    path = kind.methods[node.method].path
+    assert path is not None
+    table = parts_of(graph.models[node.model], kind)
+    names = path(graph.models[node.model].config, node.config)
+    team = plan.warm_team(node.model, plan.branch.get(node.path, 0))
+    joint = frozenset(sharding(graph, registry, node.model).joint)
+    ports = tuple(p for p in node.outputs if p in wanted)
+    return _chain(node, table, names, (team,) * len(table), ports, joint)[0]
+
+
 def draws(node: Node, graph: Graph, registry: Registry) -> bool:
     """Whether a node draws random numbers."""
     if isinstance(node, Op):

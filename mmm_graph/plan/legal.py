@@ -69,7 +69,7 @@ def _check_rows(graph: Graph, model: str, axes: Axes, works: Works) -> Iterator[
             message = f"{node.path} gets {height} rows, which are cut at multiples of {work.unit}"
             yield problem("E516", message, graph.models[model].place, "another height")
         elif height // work.unit < axes.pieces:
-            message = f"{node.path} gets {height} rows, cut at multiples of {work.unit}: too few for {axes.pieces} ranks"
+            message = f"{node.path} gets {height} rows, cut at multiples of {work.unit}: too few for {axes.pieces}"
             hint = f"the nearest legal degree is {height // work.unit}"
             yield problem("E516", message, graph.models[model].place, hint)
 
@@ -89,12 +89,13 @@ def check_loops(
         if any(isinstance(inner, Loop) for inner in node.body):
             yield problem("E520", f"{path} has a loop in its body", node.place, "pipeline the inner loop")
         for call in {n.model: n for n in node.body if isinstance(n, Call)}.values():
-            yield from _check_patched(graph, registry, call, axes.get(call.model, Axes()), loop.patches)
+            yield from _check_patched(graph, registry, call, axes.get(call.model, Axes()), loop)
 
 
 def _check_patched(
-    graph: Graph, registry: Registry, call: Call, axes: Axes, patches: int
+    graph: Graph, registry: Registry, call: Call, axes: Axes, loop: LoopPlan
 ) -> Iterator[Problem]:
+    patches = loop.patches
     said, where = sharding(graph, registry, call.model), graph.models[call.model].place
     work = Works(Flow(graph), registry)[call.path]
     if "patches" in said.refused:

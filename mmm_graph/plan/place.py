@@ -46,6 +46,7 @@ class Plan:
         branch: place on the `cfg` axis, by path of the call.
         loops: by path, those that are pipelined or have a warm-up.
         pipelined: models that are called on patches, and so keep what they have seen of the others.
+        warm_rows: those of them whose ranks share the rows of whole images in the warm-up; all have all weights.
         microbatches: parts of a batch that go through one after the other.
         in_flight: most requests at once; None = all.
         name: what the file calls it.
@@ -59,6 +60,7 @@ class Plan:
     branch: Mapping[str, int] = field(default_factory=dict)
     loops: Mapping[str, LoopPlan] = field(default_factory=dict)
     pipelined: frozenset[str] = frozenset()
+    warm_rows: frozenset[str] = frozenset()
     microbatches: int = 1
     in_flight: int | None = None
     name: str = ""
@@ -67,7 +69,7 @@ class Plan:
         """Plain data for JSON."""
         found = asdict(self)
         found["loops"] = {path: loop.model_dump() for path, loop in self.loops.items()}
-        found["pipelined"] = sorted(self.pipelined)
+        found["pipelined"], found["warm_rows"] = sorted(self.pipelined), sorted(self.warm_rows)
         return found
 
     @property
@@ -86,6 +88,13 @@ class Plan:
     def axes_of(self, model: str) -> Axes:
         """Axes of a model; none where the plan says nothing."""
         return self.axes.get(model, Axes())
+
+    def warm_team(self, model: str, branch: int) -> Team:
+        """Who does a call in the warm-up of `warm_rows`: the ranks of all stages, each a piece of the rows."""
+        chain, axes = self.models[model], self.axes_of(model)
+        teams = [axes.team(s.ranks, branch) for s in chain]
+        members = [m._replace(piece=i, pieces=len(chain)) for i, team in enumerate(teams) for m in team]
+        return tuple(sorted(members, key=lambda m: (m.share, m.piece)))
 
     def in_turn(self, model: str) -> bool:
         """Whether guidance branches of this model are separate calls: two streams through its stages."""
@@ -137,10 +146,10 @@ def make_plan(  # noqa: PLR0913 - all that a plan may say
     flow = Flow(graph)
     branch = find_branches(flow, axes)
     loops = {path: loop for path, loop in (loops or {}).items() if path in flow.sites}
-    patched = [flow.sites[p].node for p, loop in loops.items() if loop.patches > 1]
-    calls = [n for loop in patched if isinstance(loop, Loop) for n in loop.body if isinstance(n, Call)]
-    pipelined = frozenset(c.model for c in calls if c.model in models)
-    draft = Plan(1, models, {}, branches, axes, branch, loops, pipelined, microbatches, in_flight, name)
+    pipelined = _called_in(flow, [p for p, loop in loops.items() if loop.patches > 1]) & models.keys()
+    warm = _called_in(flow, [p for p, loop in loops.items() if loop.patches > 1 and loop.warm == "rows"])
+    warm = frozenset(m for m in warm & pipelined if len(models[m]) > 1)
+    draft = Plan(1, models, {}, branches, axes, branch, loops, pipelined, warm, microbatches, in_flight, name)
     used = [r for chain in models.values() for s in chain for r in s.ranks]
     fixed = {p: alone(r) if isinstance(r, int) else r for p, r in (nodes or {}).items()}
     used += [m.rank for team in fixed.values() for m in team] + [ranks - 1]
@@ -149,6 +158,14 @@ def make_plan(  # noqa: PLR0913 - all that a plan may say
     free = everywhere(flow, registry, models, fixed) if total > 1 else frozenset()
     homes = Homes(flow, draft, works, fixed, free, total).run()
     return replace(draft, ranks=total, nodes=homes)
+
+
+def _called_in(flow: Flow, loops: Sequence[str]) -> frozenset[str]:
+    """Models that are called in the bodies of these loops."""
+    bodies = [flow.sites[path].node for path in loops]
+    return frozenset(
+        n.model for loop in bodies if isinstance(loop, Loop) for n in loop.body if isinstance(n, Call)
+    )
 
 
 def _check_chain(

@@ -111,7 +111,8 @@ class ShardStream(Stream):
 
     def _pass(self, entry: Step, step: tuple[int, ...], patch: int, *, is_last: bool) -> Iterator[Item]:
         """An entry for one patch, part of the batch after part."""
-        if not (entry.fn[0] == "preview" and (step[-1] + 1) % int(str(entry.fn[2]))):
+        idle = entry.phase == ("steady" if self._sync else "warm")
+        if not idle and not (entry.fn[0] == "preview" and (step[-1] + 1) % int(str(entry.fn[2]))):
             for part in self._parts(entry):
                 task = self._shared_task(entry, step, patch, part)
                 yield from self._take_copies()
@@ -265,11 +266,13 @@ class ShardStream(Stream):
         yield task, self._release(turns.first)
 
     def _release(self, names: tuple[str, ...]) -> tuple[Value, ...]:
-        return self._drop([self.env.pop(name) for name in names])
+        return self._drop(
+            [self.env.pop(n) for n in names if n in self.env]
+        )  # what a phase does not make is not there
 
     def _forget(self, names: tuple[str, ...], patch: int) -> tuple[Value, ...]:
         """What only that patch has of names that are read no more."""
-        held = [self.env[n] for n in names if self.env[n] not in self._bindings]
+        held = [self.env[n] for n in names if n in self.env and self.env[n] not in self._bindings]
         return tuple(v for pieces in held for v in pieces.forget(patch))
 
     def _drop(self, values: list[Any]) -> tuple[Any, ...]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 from mmm_graph.errors import InputError, problem
+from mmm_graph.parallel.exchange import Exchange
 from mmm_graph.parallel.group import ALONE, Group
+from mmm_graph.parallel.phased import Phased
 from mmm_graph.parallel.sharded import Groups, ShardConfig, Sharded
 from mmm_graph.plan.axes import Axes
 from mmm_graph.plan.place import Plan, Slice
@@ -44,14 +47,23 @@ class Shards:
             if any(world.rank in s.ranks for s in chain):
                 found[name] = self._shard(base[name], plan, name, world.rank)
                 if _asks(plan, name):
-                    config = ShardConfig(
-                        "ring" if axes["ring"] > 1 else "patch",
-                        axes.displaced,
-                        axes.group_norm,
-                        name in plan.pipelined,
-                    )
-                    found[name].attach(Sharded(groups, config))
+                    tokens: Literal["ring", "patch"] = "ring" if axes["ring"] > 1 else "patch"
+                    config = ShardConfig(tokens, axes.displaced, axes.group_norm, name in plan.pipelined)
+                    found[name].attach(self._exchange(Sharded(groups, config), plan, name, world))
         return found
+
+    def _exchange(self, steady: Sharded, plan: Plan, name: str, world: World) -> Exchange:
+        """The exchange of a model, with another one for the warm-up where its stages share rows then."""
+        if name not in plan.warm_rows:
+            return steady
+        mine: Group = ALONE
+        for branch in range(plan.axes_of(name)["cfg"]):
+            team = plan.warm_team(name, branch)
+            for share in dict.fromkeys(m.share for m in team):
+                members = tuple(m.rank for m in team if m.share == share)
+                group = world.group(members)
+                mine = group if group is not None else mine
+        return Phased(Sharded(Groups(tokens=mine, outer=mine), steady.config), steady)
 
     def _shard(self, base: Built, plan: Plan, name: str, rank: int) -> Built:
         """The model with what this rank has of it; where that is all, and no layer asks anybody, it is the model."""
@@ -61,7 +73,8 @@ class Shards:
         key = (name, rank, chain, axes, name in plan.pipelined)
         kept = self._kept.get(key)
         if kept is None or kept.base is not base:
-            parts = _own_parts(base, [s for s in chain if rank in s.ranks]) if len(chain) > 1 else None
+            own = [s for s in chain if rank in s.ranks]
+            parts = _own_parts(base, own) if len(chain) > 1 and name not in plan.warm_rows else None
             kept = self._kept[key] = replace(
                 base, parts=parts, columns=_columns(chain, axes, rank), base=base
             )

@@ -40,10 +40,11 @@ class StagePlace(Spec):
 
 
 class LoopPlan(Spec):
-    """How a loop runs: `patches` in flight, and the number of leading synchronous evaluations."""
+    """How a loop runs: `patches` in flight, how many synchronous evaluations lead, what ranks do in those."""
 
     patches: int = Field(1, ge=1)
     warmup: Annotated[int, Field(ge=0)] | Literal["all"] = 1
+    warm: Literal["streams", "rows"] = "streams"
 
 
 class PlanSpec(Spec):

@@ -10,6 +10,7 @@ import torch
 
 from mmm_graph.errors import Cancelled, InputError, did_you_mean, problem
 from mmm_graph.graph.compile import compile_graph
+from mmm_graph.plan.arrange import arrange
 from mmm_graph.registry import Registry
 from mmm_graph.runtime import Built, Engine, Request
 from mmm_graph.spec import GraphSpec
@@ -96,6 +97,10 @@ def run_evaluation(
     engine = Engine(
         registry, {**{n: ready[n] for n in needed & ready.keys()}, **built}, device=options.device
     )
+    plan = None
+    if options.plan is not None:
+        said, called, place = options.plan
+        plan = arrange(graph, registry, said, name=called, place=place)
     means = Means(tuple(graph.outputs))
     loader = Loader(source.dataset, source.columns, shuffle=False)
     total = -(-len(loader) // source.batch)
@@ -105,7 +110,7 @@ def run_evaluation(
                 problem("E730", f"evaluation {name} was cancelled after {number} of {total} batches")
             )
         request = _request(name, batch, options)
-        result = engine.run(graph, [request], cancel=tools.cancel)[request.id]
+        result = engine.run(graph, [request], plan=plan, cancel=tools.cancel)[request.id]
         means.add(result.values, len(batch.indices))
         tools.on_event(TrainEvent("eval_step", name, number + 1, total))
     metrics = {f"{name}.{metric}": value for metric, value in means.values().items()}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmm_graph.spec.plan_file import NamedPlan
+
 
 @dataclass(frozen=True)
 class TrainOptions:
@@ -37,8 +39,10 @@ class EvalOptions:
         device: of the models.
         seed: of everything random; noise is keyed by (seed, evaluation) and the sample's index.
         weights: folder whose MODEL.safetensors replace the file's own weights.
+        plan: who does what; its ranks are threads of this process. None = one device.
     """
 
     device: str = "cpu"
     seed: int = 0
     weights: Path | None = None
+    plan: NamedPlan | None = None

@@ -112,7 +112,7 @@ def one_process():
 
 @pytest.mark.dist
 def test_two_processes_equal_one_device():
-    got = torch.cat(processes(2, f"{__name__}:one_process"), dim=2)
+    got = torch.cat(processes(2, f"{__name__}:one_process", timeout_s=240.0, silent_s=120.0), dim=2)
     assert (got - predict(build(), image(2, 4, 16, 8))).abs().max() < 1e-10
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
-from mmm_graph.parallel.sharded import Sharded, ShardConfig
+from mmm_graph.parallel.sharded import ShardConfig, Sharded
 from mmm_graph.plan.ops import ALL
 from tests.parallel.toys import EVEN, PATCH, RING, UNEVEN, WIDTH, at
 from tests.parallel.world import Shape

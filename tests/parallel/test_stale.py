@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tests.parallel.scripts import DISPLACED, STEPS
+from tests.parallel.scripts import DISPLACED
 from tests.parallel.world import threads
 
 

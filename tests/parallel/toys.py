@@ -12,7 +12,7 @@ from mmm_graph.nn.attention import Attention, CrossAttention
 from mmm_graph.nn.joint import JointAttention
 from mmm_graph.nn.mlp import GatedMlp, Mlp
 from mmm_graph.parallel.exchange import install
-from mmm_graph.parallel.sharded import Sharded, ShardConfig
+from mmm_graph.parallel.sharded import ShardConfig, Sharded
 from mmm_graph.parallel.tensor import shard_weights
 from mmm_graph.plan.ops import ALL, At
 from tests.parallel.world import Shape
