@@ -28,7 +28,7 @@ BROAD = {
     "mmm_graph/registry/load.py": "one broken plugin must not take the program down",
     "mmm_graph/runtime/build.py": "whatever a plugin's constructor raises becomes an error that names the model",
     "mmm_graph/runtime/executor.py": "whatever a plugin raises becomes an error that names the node",
-    "mmm_graph/runtime/transport.py": "an error of a thread is handed to its caller",
+    "mmm_graph/runtime/world.py": "an error of a thread is handed to its caller",
     "mmm_graph/testing/call.py": "whatever a plugin raises is a finding",
     "mmm_graph/testing/node.py": "whatever a plugin raises is a finding",
     "plugins/mmm_text/tokenizer.py": "the tokenizers library raises bare Exception",

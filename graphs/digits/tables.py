@@ -1,4 +1,4 @@
-"""Measures the tables of docs/digits.md and prints them as Markdown: `python graphs/digits/tables.py samplers`."""
+"""Measures the tables of docs/digits.md and docs/parallel.md: `python graphs/digits/tables.py samplers` prints one."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import argparse
 import platform
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
+import mmm_graph as mmm
 from mmm_graph.graph.compile import compile_graph
-from mmm_graph.registry import Registry, load_registry
+from mmm_graph.registry import Registry, load_registry, resolve
 from mmm_graph.spec import GraphSpec, load_spec
+from mmm_graph.spec.plan_file import NamedPlan, find_plan
 from mmm_graph.train.evaluate import evaluate
 from mmm_graph.train.options import EvalOptions, TrainOptions
 from mmm_graph.train.record import read_records, write_records
@@ -26,9 +29,17 @@ SAMPLERS = dict.fromkeys(("ddim", "ddpm", "euler", "dpmpp_2m"), "trailing") | {"
 """Sampler -> spacing; Heun's second order cannot use the last time, whose signal is all but gone."""
 STEPS = (5, 10, 20, 50, 100, 1000)
 LONG = ("ddim", "ddpm")  # the ones that are asked for 1000 steps
+BATCH = 100  # drawings at once
 PROBE = 40  # steps that a training step is timed over
 SIZES = {"S": (64, 4), "M": (128, 6), "L": (192, 8)}
 """DiT width and depth; M is the shipped one."""
+STALE = {
+    "dit": ("displaced2", "pipe2", "cfg2_pipe2", "pipe2_ulysses2", "pipe2_patch2"),
+    "ldm": ("displaced2",),
+}
+"""Graph -> its plans that read what is one evaluation old."""
+GROUP_NORMS = ("sync", "stale", "corrected", "separate")
+WARMUPS = (1, 2, 4, "all")
 
 
 def main() -> None:
@@ -112,6 +123,72 @@ def pixel_latent(registry: Registry, args: argparse.Namespace) -> Table:
     return (*columns, *(f"accuracy after {m:g} min" for m in args.minutes)), rows
 
 
+def stale_plans(registry: Registry, args: argparse.Namespace) -> Table:
+    """Digits under plans that read old values: accuracy / PSNR against one device, by synchronous evaluations."""
+    rows: list[Sequence[str]] = []
+    for name, plans in STALE.items():
+        spec = load_spec(HERE / f"{name}.yaml")
+        exact, labels = draw(registry, name, None, args)
+        rows.append((f"{name}, one device", f"{100 * score(registry, exact, labels):.1f} %", "", "", ""))
+        for label, plan in variants(spec, plans):
+            cells = []
+            for warmup in WARMUPS:
+                images, _ = draw(registry, name, warmed(plan, warmup), args)
+                accuracy, psnr = score(registry, images, labels), compare(registry, images, exact)
+                cells.append(f"{100 * accuracy:.1f} % / {psnr:.1f} dB")
+            rows.append((f"{name}, {label}", *cells))
+    return ("plan", *(f"warmup {w}" for w in WARMUPS)), rows
+
+
+def variants(spec: GraphSpec, names: Iterable[str]) -> Iterator[tuple[str, NamedPlan]]:
+    """Plans of a file by label; a U-Net's displaced patches with each way to merge the statistics of group norms."""
+    for name in names:
+        plan = find_plan(spec, name)
+        patch = plan.spec.axes.get("unet", {}).get("patch")
+        if patch is None:
+            yield f"`{name}`", plan
+            continue
+        for mode in GROUP_NORMS:
+            axes = {"unet": {"patch": patch.model_copy(update={"group_norm": mode})}}
+            yield (
+                f"`{name}`, group norm {mode}",
+                plan._replace(spec=plan.spec.model_copy(update={"axes": axes})),
+            )
+
+
+def warmed(plan: NamedPlan, warmup: int | str) -> NamedPlan:
+    """The plan with so many synchronous evaluations."""
+    loops = {k: loop.model_copy(update={"warmup": warmup}) for k, loop in plan.spec.loops.items()}
+    return plan._replace(spec=plan.spec.model_copy(update={"loops": loops}))
+
+
+def draw(
+    registry: Registry, name: str, plan: NamedPlan | None, args: argparse.Namespace
+) -> tuple[Tensor, Tensor]:
+    """Images [n,1,h,w] and labels [n] of the prompts of `eval: quality`; drawing i has seed i. Ranks are threads."""
+    session = mmm.load(HERE / f"{name}.yaml", registry=registry, plan=plan)
+    kind = registry.data["data.digit_prompts"]
+    data = resolve(kind.builder)(kind.config(per_class=args.per_class))  # type: ignore[call-arg]
+    rows = [data[i] for i in range(len(data))]
+    images = []
+    for first in range(0, len(rows), BATCH):
+        prompts = [row["prompt"] for row in rows[first : first + BATCH]]
+        seeds = list(range(first, first + len(prompts)))
+        images.append(session.run(prompt=prompts, seed=seeds, outputs=["image"])["image"])
+    return torch.cat(images), torch.stack([row["label"] for row in rows])
+
+
+def score(registry: Registry, images: Tensor, labels: Tensor) -> float:
+    """Share of the digits that the classifier of `eval: quality` recognises."""
+    op = registry.ops["metric.digit_accuracy"]
+    return float(resolve(op.function)(images, labels, op.config())["mean"])
+
+
+def compare(registry: Registry, images: Tensor, targets: Tensor) -> float:
+    """Mean PSNR [dB]; 100 where nothing differs."""
+    return float(resolve(registry.ops["metric.psnr"].function)(images, targets)["mean"])
+
+
 def judge(
     registry: Registry, name: str, sets: Mapping[str, str], args: argparse.Namespace
 ) -> tuple[dict[str, float], float]:
@@ -153,7 +230,12 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         print("| " + " | ".join(row) + " |")
 
 
-TABLES = {"samplers": samplers, "dit_sizes": dit_sizes, "pixel_latent": pixel_latent}
+TABLES = {
+    "samplers": samplers,
+    "dit_sizes": dit_sizes,
+    "pixel_latent": pixel_latent,
+    "stale_plans": stale_plans,
+}
 
 if __name__ == "__main__":
     main()

@@ -1,7 +1,9 @@
-"""`mmm plan FILE`: who holds what and does what."""
+"""`mmm plan FILE`: who holds what, sends what and does what; how busy the ranks of a plan would be."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,45 +11,141 @@ import click
 
 from mmm_graph.cli.app import App, emit
 from mmm_graph.cli.options import GRAPH, as_json, overrides, parse_sets
+from mmm_graph.cli.show import write_text
+from mmm_graph.errors import InputError, problem
 from mmm_graph.graph.compile import compile_graph
-from mmm_graph.plan.describe import describe_plan
+from mmm_graph.plan.arrange import arrange
+from mmm_graph.plan.describe import Description, describe_plan
 from mmm_graph.plan.place import make_plan
+from mmm_graph.plan.trace import trace_of
 from mmm_graph.spec import load_spec
+from mmm_graph.spec.plan_file import find_plan
 
 
 @click.command()
 @GRAPH
 @overrides
 @click.option("--section", default="main", show_default=True, help="main, train.STAGE or eval.NAME.")
+@click.option(
+    "--plan", "name", metavar="NAME", help="A plan of the file, or other.yaml#name. Default: one rank."
+)
+@click.option(
+    "--requests",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="How many are simulated together.",
+)
+@click.option(
+    "--trace", type=click.Path(path_type=Path), help="Write the simulation for Perfetto or chrome://tracing."
+)
 @as_json
 @click.pass_obj
-def plan(
-    app: App, file: Path, sets: tuple[str, ...], params_file: Path | None, section: str, as_json: bool
-) -> None:
-    """Print what each rank holds and its Program; equal turns of a loop are told once."""
-    spec = load_spec(file, sets=parse_sets(sets), params_file=params_file)
-    graph = compile_graph(spec, app.registry(), section)
-    found = describe_plan(graph, app.registry(), make_plan(graph, app.registry()))
+def plan(app: App, file: Path, as_json: bool, trace: Path | None, **options: Any) -> None:
+    """Print what each rank holds, sends and does; equal turns of a loop are told once.
+
+    Sizes are those of the default inputs. Values are weighed between the parts of models, and what a layer needs for
+    itself is not counted. Efficiency is work / (ranks x time), simulated by the costs that models declare.
+    """
+    spec = load_spec(file, sets=parse_sets(options["sets"]), params_file=options["params_file"])
+    graph = compile_graph(spec, app.registry(), options["section"])
+    if options["name"] is None:
+        made = make_plan(graph, app.registry())
+    else:
+        found = find_plan(spec, options["name"])
+        made = arrange(graph, app.registry(), found.spec, name=found.name, place=found.place)
+    told = describe_plan(graph, app.registry(), made, options["requests"])
+    if trace is not None:
+        _write_trace(trace, told, made.name or file.stem)
     if as_json:
-        emit("done", **found)
+        emit("done", **told.data)
         return
     click.echo(
         "params: " + (", ".join(f"{k}={v} ({spec.origins[k]})" for k, v in spec.values.items()) or "none")
     )
-    for rank in found["ranks"]:
-        _print_rank(rank)
+    for line in plan_lines(told.data):
+        click.echo(line)
 
 
-def _print_rank(rank: dict[str, Any]) -> None:
-    click.echo(f"\nrank {rank['rank']} holds")
+def _write_trace(path: Path, told: Description, name: str) -> None:
+    if told.timeline is None:
+        raise InputError(problem("E515", f"there is nothing to draw: {told.data['untold']}"))
+    write_text(path, json.dumps(trace_of(told.timeline, name)) + "\n")
+
+
+def plan_lines(data: Mapping[str, Any]) -> Iterator[str]:
+    """The whole description, for people."""
+    num = len(data["ranks"])
+    batch = f"sizes are for a batch of {data['batch']}, as in the default inputs"
+    if data["batch"] is None:
+        batch = "sizes are for one element: no input has a default that says how many there are"
+    flight = f", buffers for {data['in_flight']} requests in flight" if data["in_flight"] > 1 else ""
+    name = f"plan {data['plan']['name']}" if data["plan"]["name"] else "no plan"
+    yield f"{name}: {num} rank{'s' if num > 1 else ''}; {batch}{flight}"
+    for loop in data["loops"]:
+        yield f"\nloop {loop['loop']}"
+        yield from (f"  {line}" for line in loop["lines"])
+        if "efficiency" in loop and num > 1:
+            yield f"  simulated by declared costs: efficiency {loop['efficiency']:.0%}"
+    for rank in data["ranks"]:
+        yield from _rank_lines(rank, told="untold" not in data)
+    if "untold" in data:
+        yield f"\nnobody can say yet what is sent and done: {data['untold']}"
+    elif num > 1:
+        yield from _simulated_lines(data)
+
+
+def _rank_lines(rank: Mapping[str, Any], *, told: bool) -> Iterator[str]:
+    yield f"\nrank {rank['rank']} holds"
     for held in rank["holds"]:
         size, work = _bytes(held["weight_bytes"]), _flops(held["flops_per_call"])
-        click.echo(f"  {held['model']:<12} {held['kind']:<20} {size:>10} {work:>12} a call  {held['parts']}")
-    total = sum(h["weight_bytes"] for h in rank["holds"])
-    click.echo(f"  {'total':<12} {'':<20} {_bytes(total):>10}")
-    click.echo(f"rank {rank['rank']} does")
-    for line in rank["program"]:
-        click.echo(f"  {line}")
+        text = f"  {held['model']:<12} {held['kind']:<20} {size:>10} {work:>12} a call  {held['parts']}"
+        text += f"  ({held['shared']})" if held["shared"] else ""
+        yield text + (f"  buffers {_bytes(held['buffer_bytes'])}" if held["buffer_bytes"] else "")
+    yield f"  {'total':<12} {'':<20} {_bytes(sum(h['weight_bytes'] for h in rank['holds'])):>10}"
+    buffers = sum(h["buffer_bytes"] for h in rank["holds"])
+    if buffers:
+        yield f"  {'buffers':<12} {'':<20} {_bytes(buffers):>10}"
+    for other in rank["exchanges"]:
+        yield _exchange_line(other)
+    if not told:
+        return
+    unknown = f", and of unknown size {', '.join(rank['unknown'])}" if rank["unknown"] else ""
+    yield f"  {'values':<12} {'':<20} {_bytes(rank['value_bytes']):>10} at the peak{unknown}"
+    if rank["sends"]:
+        yield f"rank {rank['rank']} sends"
+    for edge in rank["sends"]:
+        yield from _edge_lines(edge)
+    late = any("[-" in line for line in rank["program"])
+    yield f"rank {rank['rank']} does" + (" ([-1]: it belongs to the patch or turn before)" if late else "")
+    yield from (f"  {line}" for line in rank["program"])
+
+
+def _exchange_line(found: Mapping[str, Any]) -> str:
+    word = "rank" if len(found["ranks"]) == 1 else "ranks"
+    ranks = ", ".join(map(str, found["ranks"]))
+    size = f"{_bytes(found['call_bytes'])} of keys and values" if found["call_bytes"] else "of unknown size"
+    return f"  layers of {found['model']} exchange with {word} {ranks} ({found['axes']}): {size} a call"
+
+
+def _edge_lines(edge: Mapping[str, Any]) -> Iterator[str]:
+    yield f"  to rank {edge['to']}: {_sum(edge['total'])} in all"
+    for loop, turn in edge["turns"].items():
+        names = ", ".join(name.removeprefix(f"{loop}/") for name in turn["values"])
+        yield f"    in a turn of {loop}: {_sum(turn)} ({names})"
+
+
+def _sum(total: Mapping[str, Any]) -> str:
+    messages = f"{total['messages']} message{'s' if total['messages'] > 1 else ''}, {_bytes(total['bytes'])}"
+    return messages + (f" and {total['unknown']} of unknown size" if total["unknown"] else "")
+
+
+def _simulated_lines(data: Mapping[str, Any]) -> Iterator[str]:
+    found, requests = data["simulated"], data["requests"]
+    what = f"{requests} requests" if requests > 1 else "one request"
+    yield f"\nsimulated by declared costs: {what}, efficiency {found['efficiency']:.0%}"
+    for rank in found["ranks"]:
+        yield f"  rank {rank['rank']} is busy {rank['busy_s'] / found['span_s']:.0%} of the time"
 
 
 def _bytes(number: float) -> str:

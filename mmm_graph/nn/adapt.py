@@ -72,7 +72,7 @@ def adapt(module: nn.Module, exchange: Exchange, self_attention: str | Iterable[
         f"{name}: its forward is replaced already" for name in found if "forward" in vars(parts[name])
     ]
     reasons += [
-        f"{pattern}: matches no sub-module" for pattern in patterns if not any(matching(parts, [pattern]))
+        f"{pattern}: matches no sub-module" for pattern in patterns if not set(matching(parts, [pattern]))
     ]
     if reasons:
         raise ValueError(f"rows of {type(module).__name__} cannot be shared: " + "; ".join(reasons))

@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.backends.cuda import SDPAParams, can_use_efficient_attention, can_use_flash_attention
 
 aten = torch.ops.aten
 
@@ -16,11 +17,14 @@ def partial_attention(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     The logarithm is float32, or float64 if q is. Fused kernels give it where there is one for this device and dtype.
     """
     if q.device.type == "cpu":
-        return aten._scaled_dot_product_flash_attention_for_cpu(q, k, v)
-    if q.device.type == "cuda" and q.shape[-1] % 8 == 0:
-        if q.dtype in (torch.float16, torch.bfloat16) and q.shape[-1] <= 256:
-            return aten._scaled_dot_product_flash_attention(q, k, v)[:2]
-        if q.dtype == torch.float32:
+        out, weight = aten._scaled_dot_product_flash_attention_for_cpu(q, k, v)
+        return out, weight
+    if q.device.type == "cuda":
+        needs = SDPAParams(q, k, v, None, 0.0, False, False)
+        if can_use_flash_attention(needs):
+            out, weight = aten._scaled_dot_product_flash_attention(q, k, v)[:2]
+            return out, weight
+        if can_use_efficient_attention(needs):
             out, weight = aten._scaled_dot_product_efficient_attention(q, k, v, None, True)[:2]
             return out, weight[..., : q.shape[2]]  # the kernel rounds the length up
     return plain_attention(q, k, v)

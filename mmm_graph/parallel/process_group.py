@@ -21,7 +21,8 @@ class ProcessGroup:
     time of its own, which besides wants parts of one size; and backends sum in orders of their own.
 
     Args:
-        handle: the group, of which this process is a member. Its time-out ends the wait for a lost or silent member.
+        handle: the group, of which this process is a member. Its time-out ends the wait for a silent member; to
+            `new_group` it must be given, that of the world does not count.
 
     Raises (all methods):
         RunError: E720, a member is lost or did not answer in time.
@@ -33,6 +34,7 @@ class ProcessGroup:
         self.index, self.size = dist.get_rank(handle), dist.get_world_size(handle)
         self._on_host = dist.get_backend(handle) == "gloo"
         self._met = self._on_host
+        self._flying: set[_Flight] = set()  # whoever forgets to wait must not take away tensors under way
 
     def gather(self, x: Tensor, shapes: Sequence[Sequence[int]]) -> Gathering:
         return self._exchange([x] * self.size, shapes, "a gather")
@@ -76,7 +78,14 @@ class ProcessGroup:
             ops = [self._op(dist.isend, given[id(x)], to) for to, x in sorted(gives.items())]
             ops += [self._op(dist.irecv, room, source) for source, room in takes.items()]
             works = dist.batch_isend_irecv(ops) if ops else []
-        return _Flight(self, what, works, list(given.values()), takes, like)
+        flight = _Flight(self, what, works, list(given.values()), takes, like)
+        if works:
+            self._flying.add(flight)
+        return flight
+
+    def landed(self, flight: _Flight) -> None:
+        """It needs not be kept any longer."""
+        self._flying.discard(flight)
 
     def _op(self, what: Callable[..., object], x: Tensor, member: int) -> dist.P2POp:
         return dist.P2POp(what, x, self.ranks[member], self.handle)
@@ -133,4 +142,5 @@ class _Flight:
                     work.wait()
             self.takes = {source: self.group.inward(x, self.like) for source, x in self.takes.items()}
             self.works, self.given = [], []
+            self.group.landed(self)
         return self.takes

@@ -22,14 +22,16 @@ class StateStore:
         return self._requests.get(at.request, {}).get(_key(at, layer, what))
 
     def put(self, at: Where, layer: str, what: str, value: Any) -> None:
-        """Keep a value in the place of what was there. One under way (`Pending`) is waited for by `clear`."""
-        self._requests.setdefault(at.request, {})[_key(at, layer, what)] = value
+        """Keep a value in the place of what was there."""
+        request = self._requests.setdefault(at.request, {})
+        key = _key(at, layer, what)
+        _finish(request.get(key))
+        request[key] = value
 
     def clear(self, request: str) -> None:
-        """Forget a request, once what is still under way for it has come."""
+        """Forget a request."""
         for value in self._requests.pop(request, {}).values():
-            if isinstance(value, Pending):
-                value.wait()
+            _finish(value)
 
     def __len__(self) -> int:
         return sum(map(len, self._requests.values()))
@@ -37,3 +39,9 @@ class StateStore:
 
 def _key(at: Where, layer: str, what: str) -> Key:
     return at.node, at.share, layer, what
+
+
+def _finish(value: object) -> None:
+    """Wait for what is under way: a message whose tensors are gone would be mistaken for a later one."""
+    if isinstance(value, Pending):
+        value.wait()

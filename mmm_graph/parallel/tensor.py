@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from mmm_graph.errors import RunError, problem
@@ -59,18 +60,21 @@ def shard_layer(name: str, layer: nn.Module, split: TensorSplit, index: int, siz
 
 def cut_columns(linear: nn.Linear, fused: int, first: int, last: int) -> None:
     """Keep the outputs first..last (not included) of each of the `fused` matrices."""
-    linear.weight = kept(linear.weight, linear.weight.unflatten(0, (fused, -1))[:, first:last].flatten(0, 1))
-    if linear.bias is not None:
-        linear.bias = kept(linear.bias, linear.bias.unflatten(0, (fused, -1))[:, first:last].flatten())
+    parameters = {"weight": linear.weight, "bias": linear.bias}
+    for name, whole in parameters.items():
+        if whole is not None:
+            matrices = whole.chunk(fused)
+            keep(linear, name, torch.cat([matrix[first:last] for matrix in matrices]))
     linear.out_features = len(linear.weight)
 
 
 def cut_rows(linear: nn.Linear, first: int, last: int) -> None:
     """Keep the inputs first..last (not included); the bias stays whole, as it is added once, to the sum."""
-    linear.weight = kept(linear.weight, linear.weight[:, first:last])
+    keep(linear, "weight", linear.weight[:, first:last].clone())
     linear.in_features = last - first
 
 
-def kept(whole: nn.Parameter, part: Tensor) -> nn.Parameter:
-    """A part of a parameter, by itself: the rest can be freed."""
-    return nn.Parameter(part.detach().clone(), requires_grad=whole.requires_grad)
+def keep(linear: nn.Linear, name: str, part: Tensor) -> None:
+    """Put a part of a parameter in its place; nothing else holds the whole."""
+    trains = linear.get_parameter(name).requires_grad
+    setattr(linear, name, nn.Parameter(part.detach(), requires_grad=trains))

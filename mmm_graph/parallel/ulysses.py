@@ -43,7 +43,7 @@ def to_heads(
 def to_tokens(group: Group, y: Tensor, lengths: Sequence[int], heads: int) -> Tensor:
     """The way back: own heads of all tokens, b n' l' k, to all heads of own tokens, b n l k."""
     batch, _, _, width = y.shape
-    gives = y.transpose(1, 2).split(list(lengths), dim=1)
+    gives = torch.split(y.transpose(1, 2), list(lengths), dim=1)
     own = lengths[group.index]
     takes = group.all_to_all(gives, [(batch, own, b - a, width) for a, b in shares(heads, group.size)])
     return torch.cat(takes, dim=2).transpose(1, 2)

@@ -72,6 +72,7 @@ class _Arrangement:
         axes = {m: _axes(self.spec, n) for n in self.spec.axes for m in self._models(n)}
         loops = self._loops()
         self._refuse_other_keys()
+        self._check_modes()
         placement = self._stages(axes) if self.spec.stages else self._pipes(axes)
         self.problems += check_axes(self.graph, self.registry, axes, self.flow)
         self.problems += check_loops(self.graph, self.registry, axes, loops)
@@ -114,6 +115,20 @@ class _Arrangement:
         for key in ("offload", "shard"):
             if getattr(self.spec, key):
                 self._refuse("E209", f"`{key}` is not supported by this version", f"leave `{key}` out")
+
+    def _check_modes(self) -> None:
+        """What is said of an axis has a meaning there."""
+        for model, said in self.spec.axes.items():
+            for axis, its in said.items():
+                if axis != "patch" and (its.mode, its.group_norm) != ("sync", "sync"):
+                    self._refuse(
+                        "E519", f"{axis} of {model}: `mode` and `group_norm` are for patch", "leave them out"
+                    )
+                elif its.group_norm != "sync" and its.mode == "sync":
+                    message = (
+                        f"group_norm: {its.group_norm} of {model} is for `mode: displaced`; all else is exact"
+                    )
+                    self._refuse("E519", message, "mode: displaced, or group_norm: sync")
 
     def _pipes(self, axes: Mapping[str, Axes]) -> Placement:
         """The short form: stage s of a model has the ranks after those of stage s - 1."""

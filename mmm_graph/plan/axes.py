@@ -12,6 +12,8 @@ from mmm_graph.plan.ops import WHOLE, Share, Span
 
 OUTER = ("patch", "ring")
 INNER = "ulysses"
+SPLIT_LAYERS = (*OUTER, INNER, "tensor")
+"""Axes whose ranks exchange in the layers of a model."""
 GroupNorm = Literal["sync", "stale", "corrected", "separate"]
 
 

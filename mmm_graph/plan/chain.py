@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mmm_graph.errors import InputError, problem
 from mmm_graph.graph.graph import Call, Graph, Node, Op
@@ -56,7 +56,9 @@ def segments(
             table = parts_of(graph.models[node.model], kind)
             owners = _owners(node, plan, len(table), rowed)
             joint = frozenset(sharding(graph, registry, node.model).joint)
-            return _chain(node, table, names, owners, ports, joint)
+            chain = _chain(node, table, names, owners, ports, joint)
+            tensor = plan.axes_of(node.model)["tensor"]
+            return tuple(replace(s, cost=s.cost / tensor) for s in chain) if tensor > 1 else chain
     return (Segment(_one_team(node, plan, rowed), ("op", node.path), keys, ports),)
 
 

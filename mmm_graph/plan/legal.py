@@ -22,6 +22,8 @@ def check_axes(graph: Graph, registry: Registry, axes: Mapping[str, Axes], flow:
         where = graph.models[model].place
         said = sharding(graph, registry, model)
         for axis, degree in its.sizes:
+            if degree == 1:
+                continue
             if axis in said.refused:
                 message = f"{axis}: {degree} of {model}: {said.refused[axis]}"
                 yield problem("E519", message, where, f"the nearest legal degree of {axis} is 1")
@@ -34,7 +36,8 @@ def check_axes(graph: Graph, registry: Registry, axes: Mapping[str, Axes], flow:
         if its.displaced and its["ulysses"] > 1:
             message = f"{model}: `ulysses` with displaced patches would send stale keys to other heads"
             yield problem("E519", message, where, "mode: sync, or without ulysses")
-        yield from _check_heads(graph, model, its, said.heads)
+        if not any(axis in said.refused for axis in ("ulysses", "tensor") if its[axis] > 1):
+            yield from _check_heads(graph, model, its, said.heads)
         yield from _check_rows(graph, model, its, works)
         if its.displaced and not any(isinstance(n, Loop) and _calls(n, model) for n in graph.nodes):
             message = f"{model} is not called in a loop: there is no evaluation before to be displaced from"
@@ -57,7 +60,7 @@ def _check_heads(graph: Graph, model: str, axes: Axes, heads: int) -> Iterator[P
 
 
 def _check_rows(graph: Graph, model: str, axes: Axes, works: Works) -> Iterator[Problem]:
-    """Images whose height the file says have enough rows."""
+    """Images whose height the file says have enough rows; the first that has not is told."""
     for node in graph.walk():
         if not isinstance(node, Call) or node.model != model or axes.pieces == 1:
             continue
@@ -68,10 +71,14 @@ def _check_rows(graph: Graph, model: str, axes: Axes, works: Works) -> Iterator[
         if height % work.unit:
             message = f"{node.path} gets {height} rows, which are cut at multiples of {work.unit}"
             yield problem("E516", message, graph.models[model].place, "another height")
-        elif height // work.unit < axes.pieces:
-            message = f"{node.path} gets {height} rows, cut at multiples of {work.unit}: too few for {axes.pieces}"
+            return
+        if height // work.unit < axes.pieces:
+            message = (
+                f"{node.path} gets {height} rows, cut at multiples of {work.unit}: too few for {axes.pieces}"
+            )
             hint = f"the nearest legal degree is {height // work.unit}"
             yield problem("E516", message, graph.models[model].place, hint)
+            return
 
 
 def check_loops(
@@ -110,6 +117,11 @@ def _check_patched(
             f"{call.model}: patches in a pipeline are stale already, `mode: displaced` goes without `patches`"
         )
         yield problem("E520", message, where, "mode: sync, or patches: 1")
+    if loop.warm == "rows" and (axes.pieces > 1 or axes["tensor"] > 1):
+        message = (
+            f"{call.model}: `warm: rows` shares the rows among the stages, whose ranks share layers already"
+        )
+        yield problem("E520", message, where, "warm: streams, or only the axes cfg and data")
     height = work.forms[work.base].height if work.unit else None
     if height is not None and height.size is not None:
         most = height.size // work.unit // axes.pieces

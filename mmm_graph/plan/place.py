@@ -132,7 +132,7 @@ def make_plan(  # noqa: PLR0913 - all that a plan may say
 
     Raises:
         InputError: E511, slices that do not cover a model's parts in order; E512, more or fewer ranks in a slice than
-            its axes have; E513, a state that would have to travel.
+            its axes have; E513, a state that would have to travel; E520, ranks that cannot share a warm-up.
     """
     axes = {m: a for m, a in (axes or {}).items() if m in graph.models}
     models: dict[str, tuple[Slice, ...]] = {}
@@ -149,6 +149,8 @@ def make_plan(  # noqa: PLR0913 - all that a plan may say
     pipelined = _called_in(flow, [p for p, loop in loops.items() if loop.patches > 1]) & models.keys()
     warm = _called_in(flow, [p for p, loop in loops.items() if loop.patches > 1 and loop.warm == "rows"])
     warm = frozenset(m for m in warm & pipelined if len(models[m]) > 1)
+    for name_ in sorted(warm):
+        _check_warm(graph.models[name_], models[name_])
     draft = Plan(1, models, {}, branches, axes, branch, loops, pipelined, warm, microbatches, in_flight, name)
     used = [r for chain in models.values() for s in chain for r in s.ranks]
     fixed = {p: alone(r) if isinstance(r, int) else r for p, r in (nodes or {}).items()}
@@ -166,6 +168,15 @@ def _called_in(flow: Flow, loops: Sequence[str]) -> frozenset[str]:
     return frozenset(
         n.model for loop in bodies if isinstance(loop, Loop) for n in loop.body if isinstance(n, Call)
     )
+
+
+def _check_warm(model: ModelNode, chain: Sequence[Slice]) -> None:
+    """Every rank has one piece of the rows."""
+    ranks = [r for s in chain for r in s.ranks]
+    twice = next((r for r in ranks if ranks.count(r) > 1), None)
+    if twice is not None:
+        message = f"rank {twice} holds several slices of {model.name}; under `warm: rows` it would have several pieces"
+        raise InputError(problem("E520", message, model.place, "warm: streams, or one slice on a rank"))
 
 
 def _check_chain(

@@ -13,6 +13,8 @@ from mmm_graph.plan.ops import Drop, Move, Task, Value
 
 WINDOW = 256
 """Tasks of each request that the order may choose from."""
+TOGETHER = ("slice", "repeat")
+"""What the ranks of a task do with each other, from one start to one end; anything else each does for itself."""
 Step = Task | Move | Drop
 _tuple: Any = tuple.__new__  # a NamedTuple without its Python constructor
 
@@ -199,7 +201,9 @@ class Schedule:
         heapq.heappush(self.ready, (self._start(found), found.key, found))
 
     def _start(self, found: _Waiting) -> float:
-        return max(found.ready_s, *(self.free.get(q, 0.0) for q in found.task.ranks))
+        """When all of its ranks could start it; the first of them, where they do not wait for each other."""
+        free = [self.free.get(q, 0.0) for q in found.task.ranks]
+        return max(found.ready_s, max(free) if found.task.fn[0] in TOGETHER else min(free))
 
     def _next(self) -> Task:
         """The ready task that can start first; ranks may have become busy since it was put on the heap."""
@@ -213,8 +217,9 @@ class Schedule:
             return found.task
 
     def _made(self, found: _Waiting, now: float) -> None:
-        task = found.task
-        end = now + task.cost
+        task, together = found.task, found.task.fn[0] in TOGETHER
+        starts = [now if together else max(now, self.free.get(q, 0.0)) for q in task.ranks]
+        end = max(starts) + task.cost
         self.span = (now, end)
         self.streams[found.key[0]].pending -= 1
         self.done[task.id] = end
@@ -222,10 +227,10 @@ class Schedule:
             self.done.pop(other, None)
         for waiter in self.waiting.pop(task.id, ()):
             self._arrived(waiter, end)
-        for rank, writes in zip(task.ranks, task.writes, strict=True):
-            self.free[rank] = end
+        for rank, writes, start in zip(task.ranks, task.writes, starts, strict=True):
+            self.free[rank] = start + task.cost
             for _, value in writes:
-                self._has(value, rank, end)
+                self._has(value, rank, start + task.cost)
         for value in {v: None for writes in task.writes for _, v in writes}:
             self._deliver(value)
         for rank, reads in zip(task.ranks, task.reads, strict=True):

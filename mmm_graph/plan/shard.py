@@ -131,7 +131,7 @@ class ShardStream(Stream):
             without: frozenset[str] = frozenset() if patch <= 0 and m.piece == 0 else entry.joint
             region = (own, height, share, patch)
             read = [(k, n) for k, n in entry.reads if k not in without]
-            written = [(k, n) for k, n in entry.writes if k not in without]
+            written = [(k, n) for k, n in entry.writes if k not in without and _is_made(entry, k, part)]
             reads.append(tuple((k, self._read(entry, k, n, m, region)) for k, n in read))
             writes.append(tuple((k, self._value(entry, k, n, step, region)) for k, n in written))
             ats.append(at)
@@ -278,3 +278,8 @@ class ShardStream(Stream):
     def _drop(self, values: list[Any]) -> tuple[Any, ...]:
         dead: tuple[Any, ...] = super()._drop(values)
         return tuple(v for pieces in dead for v in pieces.values)
+
+
+def _is_made(entry: Step, key: str, part: Share) -> bool:
+    """What is not of the batch is the same for all parts of it: the first one makes it."""
+    return part[0] == 0 or entry.forms.get(f">{key}", PLAIN).batched

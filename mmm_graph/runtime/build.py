@@ -69,6 +69,7 @@ class Built:
             module = _load(self) if self.source is not None else _initialise(self)
             if self.columns is not None:
                 shard_weights(module, *self.columns)
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # else reordered every call
             if self.exchange is not None:
                 install(module, self.exchange)
             return module

@@ -155,10 +155,12 @@ def _is_channels_last(x: Tensor) -> bool:
     layout = LAYOUTS.get(x.dim())
     if layout is None or not x.numel() or not x.is_contiguous(memory_format=layout):
         return False
-    return (
-        not x.is_contiguous()
-        or x.stride() == torch.empty_like(x, device="meta", memory_format=layout).stride()
+    if not x.is_contiguous():
+        return True
+    last, plain = (
+        torch.empty(x.shape, device="meta", memory_format=m) for m in (layout, torch.contiguous_format)
     )
+    return x.stride() == last.stride() != plain.stride()
 
 
 class _Taken:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -89,21 +90,27 @@ class Processes:
         try:
             arrival.wait(self.timeout_s)
         except RuntimeError as error:
-            late = time.monotonic() - began >= 0.9 * self.timeout_s
-            why = f"it did not come in {self.timeout_s:g} s" if late else _gone(source, error)
-            raise lost(self.rank, name, source, why) from error
+            if time.monotonic() - began < 0.9 * self.timeout_s:
+                raise self._gone(name, source, error) from error
+            raise lost(self.rank, name, source, f"it did not come in {self.timeout_s:g} s") from error
 
     def _send(self, wire: Wire, x: Tensor, name: Value, to: int, lane: str) -> None:
         try:
             wire.send(x, to, lane)
         except RuntimeError as error:
-            raise lost(self.rank, name, to, _gone(to, error)) from error
+            raise self._gone(name, to, error) from error
 
     def _recv(self, wire: Wire, x: Tensor, name: Value, source: int, lane: str) -> Arrival:
         try:
             return wire.recv(x, source, lane)
         except RuntimeError as error:
-            raise lost(self.rank, name, source, _gone(source, error)) from error
+            raise self._gone(name, source, error) from error
+
+    def _gone(self, name: Value, peer: int, error: RuntimeError) -> Lost:
+        said = re.sub(r"^\[[^]]*\] *", "", str(error)).partition(". ")[
+            0
+        ]  # gloo says where it stands, and more
+        return lost(self.rank, name, peer, f"rank {peer} is gone ({said})", gone=True)
 
     def _wire(self, host: bool) -> Wire:
         assert host in self.wires, f"rank {self.rank} has no device, but a tensor of one is to go or come"
@@ -150,10 +157,6 @@ class _Tensors(NamedTuple):
 
 def _bytes(found: bytearray) -> Tensor:
     return torch.frombuffer(found, dtype=torch.uint8)
-
-
-def _gone(peer: int, error: RuntimeError) -> str:
-    return f"rank {peer} is gone ({str(error).splitlines()[0]})"
 
 
 def _trained(name: Value) -> RunError:

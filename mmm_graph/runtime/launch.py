@@ -26,6 +26,8 @@ GRACE_S = 5.0
 SETTLE_S, SETTLE_LOST_S = 0.5, 3.0
 """Time for other ranks to say why they fail too: after a failure of a rank's own, and after one that waited in vain."""
 TAIL_BYTES, TAIL_LINES = 4000, 8
+LAST = 10**6
+"""Place in the order of ranks that end, of one that has not ended yet."""
 
 
 def program(*words: str) -> list[str]:
@@ -154,7 +156,7 @@ class _Rank:
         own = {
             "RANK": str(self.rank),
             "LOCAL_RANK": str(self.rank),
-            REPORT: str(self.folder / f"report-{self.rank}"),
+            REPORT: str(self._report()),
         }
         with self._output().open("wb") as output:
             captured = None if self.rank == 0 else output
@@ -178,15 +180,17 @@ class _Rank:
             return False
         self.status, self.order, self.ended_at = self.process.returncode, ended, now
         _signal_group(self.process.pid, signal.SIGKILL)  # what it has started and left
-        self.report = read_report(self.folder / f"report-{self.rank}")
+        self.report = read_report(self._report())
         return True
 
     def seen(self, notes: Notes) -> Seen:
         """For the verdict."""
         assert self.process is not None
         stopped = self.status is None and _is_stopped(self.process.pid)
-        note = notes.read(self.rank)[1]
-        return Seen(self.rank, self.status, self.order, self.report, note, stopped, self._written())
+        status, order, report = self.status, self.order, self.report
+        if status is None and (report := read_report(self._report())) is not None:
+            status, order = report.status, LAST  # it is about to end
+        return Seen(self.rank, status, order, report, notes.read(self.rank)[1], stopped, self._written())
 
     def runs(self) -> bool:
         return self.process is not None and self.process.poll() is None
@@ -202,6 +206,9 @@ class _Rank:
         if self.process is not None and self.status is None:
             _signal_group(self.process.pid, signal.SIGKILL)
             self.status = self.process.wait()
+
+    def _report(self) -> Path:
+        return self.folder / f"report-{self.rank}"
 
     def _output(self) -> Path:
         return self.folder / f"output-{self.rank}"

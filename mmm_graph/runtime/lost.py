@@ -13,19 +13,22 @@ class Lost(RunError):
 
     Attributes:
         peer: the other rank; None = one of several.
+        gone: it has ended, which has a cause of its own; otherwise it is silent.
     """
 
-    def __init__(self, problems: Problem | Iterable[Problem], peer: int | None = None) -> None:
+    def __init__(
+        self, problems: Problem | Iterable[Problem], peer: int | None = None, gone: bool = False
+    ) -> None:
         super().__init__(problems)
-        self.peer = peer
+        self.peer, self.gone = peer, gone
 
 
-def lost(rank: int, name: Value, peer: int, why: str) -> Lost:
+def lost(rank: int, name: Value, peer: int, why: str, gone: bool = False) -> Lost:
     """The error of `rank`, which expects a value from `peer` or has one for it."""
     node = name.name.rpartition(".")[0]
     message = f"rank {rank}, rank {peer} and {spoken(name)} of node {node}: {why}"
     hint = f"what rank {peer} says or did last is the cause; a longer time-out helps where it only was slow"
-    return Lost(problem("E720", message, hint=hint), peer)
+    return Lost(problem("E720", message, hint=hint), peer, gone)
 
 
 def spoken(name: Value) -> str:

@@ -42,7 +42,8 @@ class _Place(NamedTuple):
 class ProcessWorld:
     """A `World` whose others are processes. Leaves in order at the end of a `with`, at once after an error.
 
-    Use `from_env`.
+    Made by `from_env`, and only once in the life of a process: a second meeting at the same address would take the
+    first one's for it.
     """
 
     def __init__(self, place: _Place, device: torch.device, backend: Backend, timeout_s: float) -> None:

@@ -29,11 +29,13 @@ class Report(NamedTuple):
 
     Attributes:
         peer: whom it waited for in vain, where that was it and is known.
+        gone: that one had ended.
     """
 
     status: int
     problems: tuple[Problem, ...]
     peer: int | None = None
+    gone: bool = False
 
 
 def follow_launcher() -> None:
@@ -71,6 +73,7 @@ def report_problems(error: MmmError) -> bool:
         "status": error.status,
         "problems": [_record(found) for found in error.problems],
         "peer": getattr(error, "peer", None),
+        "gone": getattr(error, "gone", False),
     }
     part = Path(path + ".part")
     part.write_text(json.dumps(told), encoding="utf-8")
@@ -87,7 +90,7 @@ def read_report(path: Path) -> Report | None:
     if not path.exists():
         return None
     told = json.loads(path.read_text(encoding="utf-8"))
-    return Report(told["status"], tuple(map(_problem, told["problems"])), told["peer"])
+    return Report(told["status"], tuple(map(_problem, told["problems"])), told["peer"], told["gone"])
 
 
 def _record(found: Problem) -> dict[str, object]:

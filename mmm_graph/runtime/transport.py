@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -197,27 +196,3 @@ class _Tensors(NamedTuple):
         found = self.place.wait()
         assert [spec_of(x)[:2] for x in found] == [spec[:2] for spec in self.specs], self.place.name
         return found
-
-
-def run_threads(ranks: int, work: Callable[[int, Transport], None]) -> None:
-    """Do `work(rank, transport)` on every rank at once.
-
-    Raises:
-        what the first rank that failed raised; the others are stopped.
-    """
-    world, errors = Threads(ranks), []
-
-    def go(rank: int) -> None:
-        try:
-            work(rank, world.at(rank))
-        except BaseException as error:  # handed to the caller's thread
-            errors.append(error)
-            world.stop()
-
-    threads = [threading.Thread(target=go, args=(rank,), daemon=True) for rank in range(ranks)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]

@@ -50,7 +50,7 @@ def verdict(ranks: Sequence[Seen]) -> MmmError:
 
 def hang(rank: Seen, idle_s: float) -> MmmError:
     """The error of a rank that does nothing while another one has ended long ago."""
-    message = f"the other ranks have ended, but rank {rank.rank} has not for {idle_s:g} s: {_does(rank)}"
+    message = f"a rank has ended, and rank {rank.rank} has done nothing for {idle_s:g} s since: {_does(rank)}"
     return RunError(problem("E720", message, hint=SLOW))
 
 
@@ -62,9 +62,9 @@ def _own(rank: Seen, failed: Sequence[Seen]) -> MmmError:
         name = signal.Signals(-status).name if -status in set(signal.Signals) else "unknown"
         hint = "the kernel kills what takes too much memory" if name == "SIGKILL" else _written(rank)
         message = f"rank {rank.rank} was killed by signal {-status} ({name}) {_while(rank)}"
-        return RunError(problem("E721", message, hint=hint))
+        return RunError(problem("E727", message, hint=hint))
     message = f"rank {rank.rank} ended with status {status} {_while(rank)}"
-    return STATUS.get(status, RunError)([problem("E721", message, hint=_written(rank))])
+    return STATUS.get(status, RunError)([problem("E727", message, hint=_written(rank))])
 
 
 def _reported(rank: Seen, report: Report, failed: Sequence[Seen]) -> MmmError:
@@ -80,15 +80,12 @@ def _reported(rank: Seen, report: Report, failed: Sequence[Seen]) -> MmmError:
 
 
 def _silent(failed: Sequence[Seen], ranks: Sequence[Seen]) -> MmmError:
-    """Follow who waited for whom from the first that failed; the last that did tells most."""
-    by_rank = {r.rank: r for r in ranks}
-    last, seen = failed[0], set[int]()
-    while last.rank not in seen and last.report is not None and last.report.peer is not None:
-        seen.add(last.rank)
-        peer = by_rank.get(last.report.peer)
-        if peer is None or not peer.waited:
-            break
-        last = peer
+    """Follow who waited for whom; the last that did tells most. Who found another one gone only followed it."""
+    waiting = {r.rank: r for r in failed if r.report is not None and not r.report.gone}
+    last, seen = next(iter(waiting.values()), failed[0]), set[int]()
+    while last.report is not None and last.report.peer in waiting.keys() - seen:
+        seen.add(last.report.peer)
+        last = waiting[last.report.peer]
     assert last.report is not None
     found = last.report.problems[0]
     others = [r for r in ranks if not r.status]

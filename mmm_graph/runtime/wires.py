@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections import deque
@@ -19,6 +18,9 @@ TAGS = {"header": 1, "more": 2, "late": 3, "declared": 4, "none": 5}
 """Lanes of a directed edge, by the tag that gloo gives their messages."""
 FOREVER = timedelta(days=7)
 """Senders have no time-out: how long a message lies is the receiver's affair, and a dead one ends it."""
+
+PAUSE_S = 0.01
+"""What was sent is kept for so much longer."""
 
 
 class Arrival(Protocol):
@@ -96,17 +98,23 @@ class _Work:
 
 
 class _Keeper:
-    """Waits for what was sent to one rank, in a thread: gloo does not tell of a send that is over unless waited for."""
+    """Waits for what was sent to one rank, in a thread: gloo does not tell of a send that is over unless waited for.
+
+    It looks now and then only, as a thread that wakes for each message holds up the one that computes.
+    """
 
     def __init__(self, to: int) -> None:
         self.to = to
         self.failed: list[RuntimeError] = []
-        self._sent: queue.SimpleQueue[tuple[Tensor, dist.Work] | threading.Event | None] = queue.SimpleQueue()
+        self._sent: deque[tuple[Tensor, dist.Work] | threading.Event | None] = deque()
+        self._news, self._hurry = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._follow, name=f"sent to rank {to}", daemon=True)
         self._thread.start()
 
     def keep(self, payload: Tensor, work: dist.Work) -> None:
-        self._sent.put((payload, work))
+        self._sent.append((payload, work))
+        if not self._news.is_set():
+            self._news.set()
 
     def check(self) -> None:
         """Raises RuntimeError: an earlier message could not be sent."""
@@ -115,25 +123,41 @@ class _Keeper:
 
     def flush(self, timeout_s: float) -> None:
         over = threading.Event()
-        self._sent.put(over)
+        self._now(over)
         if not over.wait(timeout_s):
             raise RuntimeError(f"rank {self.to} has not taken in {timeout_s:g} s what was sent")
         self.check()
 
     def end(self) -> None:
-        self._sent.put(None)
+        self._now(None)
         self._thread.join(1.0)
 
+    def _now(self, mark: threading.Event | None) -> None:
+        self._sent.append(mark)
+        self._hurry.set()
+        self._news.set()
+
     def _follow(self) -> None:
-        while (item := self._sent.get()) is not None:
-            if isinstance(item, threading.Event):
-                item.set()
-                continue
-            try:
-                item[1].wait(FOREVER)
-            except RuntimeError as error:  # raised at the next send, or by `flush`
-                self.failed.append(error)
-            del item  # not kept until the next message
+        while True:
+            self._news.wait()
+            self._hurry.wait(PAUSE_S)
+            self._news.clear()  # before the look: what comes after it is news again
+            while self._sent:
+                item = self._sent.popleft()
+                if item is None:
+                    return
+                if isinstance(item, threading.Event):
+                    self._hurry.clear()
+                    item.set()
+                else:
+                    self._await(item[1])
+                del item  # not kept until the next message
+
+    def _await(self, work: dist.Work) -> None:
+        try:
+            work.wait(FOREVER)
+        except RuntimeError as error:  # raised at the next send, or by `flush`
+            self.failed.append(error)
 
 
 class Staged:

@@ -99,11 +99,11 @@ class ThreadWorld:
 
     Args:
         ranks: how many.
-        timeout_s: how long a rank may keep the others waiting.
+        timeout_s: how long a rank may keep the others waiting. None gets lost here, but all share one machine.
         device: of all of them.
     """
 
-    def __init__(self, ranks: int, timeout_s: float = 60.0, device: str | torch.device = "cpu") -> None:
+    def __init__(self, ranks: int, timeout_s: float = 600.0, device: str | torch.device = "cpu") -> None:
         self.ranks, self.timeout_s, self.device = ranks, timeout_s, torch.device(device)
 
     def run(self, work: Callable[[World], T]) -> list[T]:

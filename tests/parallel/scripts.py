@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -12,7 +13,7 @@ from mmm_graph.plan.ops import ALL
 from tests.parallel.toys import EVEN, PATCH, RING, UNEVEN, WIDTH, at
 from tests.parallel.world import Shape
 
-HEADS, STEPS, TEXT_SEED = 5, 4, 1
+HEADS, STEPS = 5, 4
 
 
 def qkv(step, rows, text, seed=0):
@@ -39,7 +40,7 @@ class Displaced(NamedTuple):
 
     def parts(self):
         """The tokens of each member."""
-        pairs = zip(self.bounds, self.bounds[1:], strict=False)
+        pairs = pairwise(self.bounds)
         return [tokens(a, b, self.text, member == 0) for member, (a, b) in enumerate(pairs)]
 
     def evaluate(self, exchange, groups, step, request="r", seed=0):
@@ -51,7 +52,9 @@ class Displaced(NamedTuple):
 
     def run(self, groups, whole=None):
         exchange = Sharded(groups, self.config)
-        return [self.evaluate(exchange, groups, step) for step in range(STEPS)]
+        results = [self.evaluate(exchange, groups, step) for step in range(STEPS)]
+        exchange.clear("r")
+        return results
 
     def whole(self):
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -96,7 +97,7 @@ class Exact(NamedTuple):
 
 def at(bounds, member, step=0, patch=ALL, request="r", node="n", share=(0, 1), total=0, sync=True):
     """The place of a member that holds rows bounds[member] to bounds[member + 1]."""
-    spans = tuple(zip(bounds, bounds[1:], strict=False))
+    spans = tuple(pairwise(bounds))
     return At(request, node, (step,), patch, share, spans, member, total or bounds[-1], sync)
 
 

@@ -81,12 +81,12 @@ def join(rank: int, world: int, folder: str, timeout_s: float = 60.0) -> None:
     )
 
 
-def process_groups(shape: Shape) -> Groups:
+def process_groups(shape: Shape, timeout_s: float = 60.0) -> Groups:
     """The groups of this process; all processes of the world call it alike."""
-    mine, made = dist.get_rank(), {}
+    mine, made, timeout = dist.get_rank(), {}, datetime.timedelta(seconds=timeout_s)
     for rank in range(shape.ranks):
         for kind, ranks in enumerate(shape.peers(rank)):
             if (kind, *ranks) not in made:
-                made[(kind, *ranks)] = dist.new_group(ranks) if len(ranks) > 1 else None
+                made[(kind, *ranks)] = dist.new_group(ranks, timeout) if len(ranks) > 1 else None
     handles = [made[(kind, *ranks)] for kind, ranks in enumerate(shape.peers(mine))]
     return Groups(*(ALONE if handle is None else ProcessGroup(handle) for handle in handles))

@@ -44,6 +44,7 @@ class Case:
 
     steps: tuple[int, ...] = (4,)
     warmup: int | str = 1
+    warm: str = "streams"
     patches: int = 2
     groups: tuple[int, ...] = (0, 1)
     sizes: tuple[tuple[str, int], ...] = ()
@@ -84,7 +85,7 @@ class Case:
         return make_plan(
             graph, SHARD_REGISTRY, placement, branches=self.branches,  # type: ignore[arg-type]
             axes={"net": axes, **({"vae": Axes((("patch", self.vae),))} if self.vae > 1 else {})},
-            loops={"denoise": LoopPlan(patches=self.patches, warmup=self.warmup), **self.loops},
+            loops={"denoise": LoopPlan(patches=self.patches, warmup=self.warmup, warm=self.warm), **self.loops},
             microbatches=self.microbatches, in_flight=self.in_flight, ranks=max(used + self.swap, self.vae),
         )  # fmt: skip
 
@@ -164,11 +165,14 @@ def cases(draw: st.DrawFn, patched: bool | None = None) -> Case:
     patches = draw(st.integers(2, 4)) if patched or (patched is None and draw(st.booleans())) else 1
     pieces = 2 ** sum(a in ("patch", "ring", "ulysses") for a in axes)
     steps = tuple(draw(st.lists(st.integers(1, 5), min_size=1, max_size=3)))
+    groups = draw(st.sampled_from([(0,), (0, 1), (0, 1), (0, 1, 0), (0, 1, 2)]))
+    rows = pieces == 1 and "tensor" not in axes and len(set(groups)) == len(groups)
     return Case(
         steps=steps,
         warmup=draw(st.sampled_from([0, 1, 1, 2, "all"])),
         patches=patches,
-        groups=draw(st.sampled_from([(0,), (0, 1), (0, 1), (0, 1, 0), (0, 1, 2)])),
+        groups=groups,
+        warm="rows" if rows and draw(st.booleans()) else "streams",
         sizes=tuple((a, 2) for a in axes),
         text=text,
         joint=draw(st.booleans()),
@@ -176,7 +180,7 @@ def cases(draw: st.DrawFn, patched: bool | None = None) -> Case:
         microbatches=draw(st.sampled_from([1, 1, 2])),
         in_flight=draw(st.sampled_from([None, 1, 2])),
         window=draw(st.sampled_from([1, 3, 17, WINDOW])),
-        units=patches * pieces + draw(st.integers(0, 3)),
+        units=max(patches * pieces, len(groups)) + draw(st.integers(0, 3)),
         swap=draw(st.booleans()),
         vae=draw(st.sampled_from([1, 1, 2])),
         branches=draw(st.sampled_from(["batched", "turn"])),

@@ -88,7 +88,9 @@ class _Run:
             for key in table[name].writes:
                 if key == "text" and (self.at.patch > 0 or self.at.member):
                     continue
-                mine = {k: state[k] for k in ("text", "cond.embeds") if k in state} if key == "text" else reads
+                mine = (
+                    {k: state[k] for k in ("text", "cond.embeds") if k in state} if key == "text" else reads
+                )
                 shaped = {k: v for k, v in mine.items() if key not in ("c", "text") or v.ndim < ROWS}
                 made[key] = _mix(f"{node.model}.{name}.{key}", shaped, 2 if key == "image" else 1)
             state.update(made)

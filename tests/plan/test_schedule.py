@@ -10,6 +10,7 @@ from mmm_graph.plan.ops import At, Task, Value
 from mmm_graph.plan.place import make_plan
 from mmm_graph.plan.repeat import repeat_task
 from mmm_graph.plan.schedule import Schedule, order
+from tests.plan.cases import Case
 from tests.plan.helpers import REGISTRY, make_blocks
 from tests.runtime.toys import toy_graph
 
@@ -73,3 +74,17 @@ def test_the_order_does_not_depend_on_the_window_for_one_stream() -> None:
         ]
 
     assert ids(4) == ids(64)
+
+
+def test_what_every_rank_does_for_itself_does_not_wait_until_all_are_free() -> None:
+    """Or the requests behind one that keeps a rank busy would never begin."""
+    found = [t for t in Case(steps=(6, 6), patches=1).sequence if isinstance(t, Task) and t.fn[0] == "slice"]
+    turns = [(t.at[0].request, t.at[0].step) for t in found]
+    assert turns.index(("1", (0,))) < turns.index(("0", (2,)))
+
+
+def test_no_more_requests_than_may_be_in_flight() -> None:
+    case = Case(steps=(2, 4, 1, 3), patches=1, in_flight=2)
+    requests = [t.at[0].request for t in case.sequence if isinstance(t, Task)]
+    ends = {r: len(requests) - requests[::-1].index(r) for r in set(requests)}
+    assert all(requests.index(str(i + 2)) >= sorted(ends.values())[i] for i in range(2))

@@ -63,7 +63,10 @@ def net_sharding(config: NetConfig) -> Sharding:
 
 
 def conv_sharding(config: NetConfig) -> Sharding:
-    refused = {"patches": "its convolutions need rows that are not there yet", "tensor": "its channels are not shared"}
+    refused = {
+        "patches": "its convolutions need rows that are not there yet",
+        "tensor": "its channels are not shared",
+    }
     return Sharding({"predict": UNIT}, 0, refused)
 
 
@@ -81,13 +84,16 @@ def _net(kind: str, sharding: Any) -> ModelType:
     )
     return model_type(
         kind, NetConfig, "x:y", parts=net_parts, methods={"predict": predict}, sharding=sharding,
-        state={k: f"Embeds[b,l,{WIDTH}]" for k in ("h", "c", "skip", "text")},
+        state={"h": f"Embeds[b,l,{WIDTH}]", "c": f"Embeds[b,{WIDTH}]", "skip": f"Embeds[b,l,{WIDTH}]",
+               "text": f"Embeds[b,t,{WIDTH}]"},
     )  # fmt: skip
 
 
 def _models() -> list[ModelType]:
     embeds = {"embeds": f"Embeds[b,4,{WIDTH}]"}
-    combine = method(branches=f"Latents*[b,{CHANNELS},h,w]", i="Scalar?", returns={"pred": LATENTS}, rowwise=True)
+    combine = method(
+        branches=f"Latents*[b,{CHANNELS},h,w]", i="Scalar?", returns={"pred": LATENTS}, rowwise=True
+    )
     decode = method(
         latents=LATENTS, returns={"image": "Image[b,3,2*h,2*w]"}, path=lambda config, call: ["inp", "out"]
     )

@@ -1,12 +1,14 @@
-"""What the ranks of test_distributed and test_world do, each in a process: ranks.py SCENARIO TIMEOUT."""
+"""What the ranks of test_distributed and test_world do, each in a process: ranks.py SCENARIO,... TIMEOUT DEVICE."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
 import torch
+import torch.distributed as dist
 
 from mmm_graph.errors import MmmError, RunError
 from mmm_graph.plan.ops import Value
@@ -45,7 +47,14 @@ def absent(world: ProcessWorld) -> None:
     """Of a declared value that is absent nothing is sent, and what is late again is declared anew."""
     world.open([(1, 0)])
     wire, x = world.transport(), torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last)
-    values = [Absent("no image", ("n",)), Absent("no image", ("n",)), x, x + 1, torch.zeros(0, 3), torch.zeros(0, 3)]
+    values = [
+        Absent("no image", ("n",)),
+        Absent("no image", ("n",)),
+        x,
+        x + 1,
+        torch.zeros(0, 3),
+        torch.zeros(0, 3),
+    ]
     if world.rank == 1:
         for i, value in enumerate(values):
             wire.send(value, at(X, i), 0, late=i % 2 == 0)
@@ -59,9 +68,11 @@ def absent(world: ProcessWorld) -> None:
 
 
 def both_ways(world: ProcessWorld) -> None:
-    """32 MB each way at once, before anybody receives."""
-    world.open([(0, 1), (1, 0)])
-    wire, other = world.transport(), 1 - world.rank
+    """32 MB each way between two at once, before anybody receives."""
+    world.open((rank, rank ^ 1) for rank in range(world.size - world.size % 2))
+    if world.rank ^ 1 >= world.size:
+        return
+    wire, other = world.transport(), world.rank ^ 1
     for late in (True, False):
         wire.send(torch.full((8 << 20,), float(world.rank)), X, other, late)
     for late in (True, False):
@@ -129,7 +140,8 @@ def silent(world: ProcessWorld) -> None:
     """Rank 2 does something else, rank 1 waits for it, and rank 0 for rank 1."""
     world.open([(2, 1), (1, 0)])
     world.gather(None)
-    world.note("`slice draw/denoise`")
+    world.transport().carrier.timeout_s = 2.0  # not while they meet, which takes long on a busy machine
+    world.note("slice draw/denoise")
     if world.rank == 2:
         time.sleep(60)
     value = world.transport().recv(X, world.rank + 1, late=True).wait()
@@ -146,7 +158,8 @@ def trained(world: ProcessWorld) -> None:
 def meetings(world: ProcessWorld) -> None:
     """Gathering, agreeing and groups."""
     rank = world.rank
-    sizes = [tuple(found["x"].shape) for found in world.gather({"x": torch.ones(rank, 2, dtype=torch.float16), "r": rank})]
+    found = world.gather({"x": torch.ones(rank, 2, dtype=torch.float16), "r": rank})
+    sizes = [tuple(one["x"].shape) for one in found]
     assert sizes == [(r, 2) for r in range(world.size)]
     world.agree("plan", "d1")
     pair, everybody, single = world.group([0, 2]), world.group(range(world.size)), world.group([1])
@@ -157,38 +170,60 @@ def meetings(world: ProcessWorld) -> None:
         assert [x.item() for x in pair.gather(torch.tensor([rank]), [(1,), (1,)]).wait()] == [0, 2]
 
 
+def on_device(world: ProcessWorld) -> None:
+    """Tensors of the device and of the host in one value."""
+    world.open([(0, 1)])
+    for i in range(3):
+        x = torch.randn(2, 3, 8, 8).to(memory_format=torch.channels_last).bfloat16()
+        x = torch.full_like(x, i).to(world.device)
+        if world.rank == 0:
+            world.transport().send({"x": x, "t": torch.tensor(i)}, at(X, i), 1, late=i == 0)
+        elif world.rank == 1:
+            found = world.transport().recv(at(X, i), 0, late=i == 0).wait()
+            assert (
+                found["x"].equal(x) and found["x"].device == world.device and found["t"].device.type == "cpu"
+            )
+            assert found["x"].is_contiguous(memory_format=torch.channels_last)
+
+
 def differ(world: ProcessWorld) -> None:
     """Rank 1 has other plugins."""
     world.agree("set of plugins", "b" if world.rank == 1 else "a")
 
 
 def alone(world: ProcessWorld) -> None:
-    """Rank 1 does not come to a meeting."""
+    """Rank 1 does not come to a meeting; the time for it begins when they have met once, on a busy machine too."""
+    world.gather(None)
+    world.timeout_s = 1.0
+    assert dist.group.WORLD is not None
+    dist.group.WORLD.set_timeout(timedelta(seconds=1))
     if world.rank == 0:
         world.gather(1)
     else:
+        world.note("sleeps")
         time.sleep(30)
 
 
 SCENARIOS: dict[str, Callable[[ProcessWorld], None]] = {
     f.__name__: f
     for f in (
-        order, absent, both_ways, many, forgotten, changed, dead, silent, trained, meetings, differ, alone,
+        order, absent, both_ways, many, forgotten, changed, dead, silent, trained, meetings, on_device, differ, alone,
     )
 }  # fmt: skip
 
 
-def main(names: str, timeout_s: float) -> None:
+def main(names: str, timeout_s: float, device: str) -> None:
     torch.set_num_threads(1)
-    for name in names.split(","):
-        try:
-            with ProcessWorld.from_env(timeout_s) as world:
+    kind, _, backend = device.partition(":")
+    try:
+        with ProcessWorld.from_env(timeout_s, kind, backend or None) as world:
+            for name in names.split(","):
                 SCENARIOS[name](world)
-        except MmmError as error:
-            assert report_problems(error)
-            sys.exit(error.status)
+    except MmmError as error:
+        assert report_problems(error)
+        sys.exit(error.status)
 
 
 if __name__ == "__main__":
     follow_launcher()
-    main(sys.argv[1], float(sys.argv[2]))
+    main(sys.argv[1], float(sys.argv[2]), sys.argv[3])

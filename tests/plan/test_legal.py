@@ -1,0 +1,110 @@
+"""Which axes and loops a model can have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mmm_graph.plan.axes import Axes
+from mmm_graph.plan.flow import Flow
+from mmm_graph.plan.legal import check_axes, check_loops
+from mmm_graph.spec.plan import LoopPlan
+from tests.plan.toys import DRAW, SHARD_REGISTRY, shard_graph
+
+
+def axes_problems(model: str, axes: Axes, text: str = DRAW, **params: Any) -> list[tuple[str, str, str]]:
+    graph = shard_graph(text, **params)
+    return [
+        (p.code, p.message, p.hint) for p in check_axes(graph, SHARD_REGISTRY, {model: axes}, Flow(graph))
+    ]
+
+
+def loop_problems(loop: LoopPlan, axes: Axes = Axes(), **params: Any) -> list[tuple[str, str, str]]:  # noqa: B008
+    graph = shard_graph(**params)
+    found = check_loops(graph, SHARD_REGISTRY, {"net": axes}, {"denoise": loop})
+    return [(p.code, p.message, p.hint) for p in found]
+
+
+@pytest.mark.parametrize(
+    "axes",
+    [
+        Axes((("patch", 4),)), Axes((("ring", 2), ("ulysses", 2))), Axes((("tensor", 4),)), Axes((("data", 7),)),
+        Axes((("ulysses", 2), ("tensor", 2))), Axes((("patch", 2),), displaced=True), Axes((("patch", 1), ("ring", 2))),
+        Axes((("ulysses", 1), ("tensor", 1))),
+    ],
+)  # fmt: skip
+def test_what_is_legal(axes: Axes) -> None:
+    assert axes_problems("net", axes) == []
+
+
+@pytest.mark.parametrize(
+    ("axes", "code", "message", "hint"),
+    [
+        (Axes((("patch", 2), ("ring", 2))), "E519", "both split tokens", "take one of them"),
+        (Axes((("patch", 2), ("ulysses", 2)), displaced=True), "E519", "would send stale keys", "mode: sync"),
+        (Axes((("ulysses", 4), ("tensor", 2)), ), "E519", "8 ranks for 4 heads", "the nearest legal degree is 4"),
+        (Axes((("ring", 6),)), "E516", "too few for 6", "the nearest legal degree is 4"),
+    ],
+)  # fmt: skip
+def test_what_is_not(axes: Axes, code: str, message: str, hint: str) -> None:
+    found = axes_problems("net", axes)
+    assert any(c == code and message in m and hint in h for c, m, h in found), found
+
+
+@pytest.mark.parametrize(
+    ("net", "axis", "message"),
+    [
+        ("denoiser.conv", "tensor", "tensor: 2 of net: its channels are not shared"),
+        ("denoiser.conv", "ulysses", "it has no heads to share"),
+        ("denoiser.whole", "patch", "(denoiser.whole): it has no rows to share"),
+        ("denoiser.whole", "tensor", "it has no heads to share"),
+    ],
+)
+def test_a_model_says_what_it_cannot(net: str, axis: str, message: str) -> None:
+    found = axes_problems("net", Axes(((axis, 2),)), net=net)
+    assert found and all(c == "E519" and h for c, _, h in found)
+    assert any(message in m for _, m, _ in found)
+
+
+def test_a_height_of_half_units() -> None:
+    found = axes_problems("net", Axes((("patch", 2),)), height=9)
+    assert ("E516", "denoise/pc gets 9 rows, which are cut at multiples of 2", "another height") in found
+
+
+def test_displaced_from_what() -> None:
+    found = axes_problems("vae", Axes((("patch", 2),), displaced=True))
+    assert [(c, h) for c, _, h in found] == [("E519", "mode: sync")] and "not called in a loop" in found[0][1]
+
+
+@pytest.mark.parametrize(
+    ("loop", "axes", "params", "message"),
+    [
+        (
+            LoopPlan(patches=2),
+            Axes(),
+            {"net": "denoiser.conv"},
+            "patches: 2 of net (denoiser.conv): its convolutions",
+        ),
+        (LoopPlan(patches=2), Axes((("patch", 2),), displaced=True), {}, "stale already"),
+        (LoopPlan(patches=3), Axes((("patch", 2),)), {}, "for 2 ranks: at most 2 patches, not 3"),
+        (LoopPlan(patches=2, warm="rows"), Axes((("ulysses", 2),)), {}, "shares the rows among the stages"),
+    ],
+)
+def test_patches_that_are_refused(loop: LoopPlan, axes: Axes, params: dict[str, Any], message: str) -> None:
+    (found,) = loop_problems(loop, axes, **params)
+    assert found[0] == "E520" and message in found[1] and found[2]
+
+
+def test_loops_without_patches_are_never_refused() -> None:
+    assert loop_problems(LoopPlan(warmup="all"), net="denoiser.conv") == []
+
+
+def test_patches_need_a_loop_of_known_length_without_loops_in_it() -> None:
+    until = DRAW.replace("each: {i: start.turns}", "max: 5\n      until: enough.small").replace(
+        ", i: $each.i", ""
+    )
+    until = until.replace("      next:", "        enough: {op: toy.mean, in: {x: step.x}}\n      next:")
+    graph = shard_graph(until.replace("pred: pred}", "pred: pred, i: start.turns}"))
+    found = list(check_loops(graph, SHARD_REGISTRY, {}, {"denoise": LoopPlan(patches=2)}))
+    assert [p.code for p in found] == ["E520"] and "until its flag is true" in found[0].message

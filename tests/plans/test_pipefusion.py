@@ -1,0 +1,134 @@
+"""Pipelined patches: any number of stages gives the bits of one stage; with all warm-up, what one device gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.plans.graphs import load, pipe, shared
+
+pytestmark = pytest.mark.dist
+SAMPLERS = ("sampler.euler", "sampler.heun", "sampler.dpmpp_2m", "sampler.euler_ancestral")
+ONE: list[list[int]] = [[0]]
+STAGES: dict[str, Any] = {"2": 2, "3": 3, "0-1-0": [[0], [1], [0]]}
+
+
+def run(denoiser: str, weights: dict[str, Path], plan: Any, **given: Any) -> torch.Tensor:
+    return load(denoiser, weights[denoiser], plan).run(outputs=["latents"], **{"seed": 7, **given})["latents"]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize(("patches", "warmup"), [(2, 1), (4, 1), (4, 2), (3, 0), (4, "all")])
+@pytest.mark.parametrize("denoiser", ["dit", "mmdit"])
+def test_the_number_of_stages_does_not_matter(
+    denoiser: str, patches: int, warmup: Any, sampler: str, weights: dict[str, Path]
+) -> None:
+    loop = {"patches": patches, "warmup": warmup}
+    given = {
+        "sampler": sampler,
+        "steps": 3,
+        "height": 32 if patches != 3 else 40,
+    }  # 3 patches of 5 rows: uneven
+    alone = run(denoiser, weights, pipe(ONE, **loop), **given)
+    for stages in STAGES.values():
+        assert torch.equal(run(denoiser, weights, pipe(stages, **loop), **given), alone)
+    whole = run(denoiser, weights, None, **given)
+    if warmup == "all":
+        assert (alone - whole).abs().max() < 1e-10
+    else:
+        assert (alone - whole).abs().max() > 1e-10, "patches that are not stale would prove nothing"
+
+
+@pytest.mark.parametrize("denoiser", ["dit", "mmdit"])
+@pytest.mark.parametrize(
+    "axes", [{"ulysses": 2}, {"ring": 2}, {"patch": 2}, {"tensor": 2}, {"data": 2}, {"cfg": 2}]
+)
+def test_hybrids_have_the_bits_of_one_stage_with_the_same_axes(
+    denoiser: str, axes: dict[str, int], weights: dict[str, Path]
+) -> None:
+    loop = {"patches": 2, "warmup": 1}
+    for height in (32, 40):
+        one = run(denoiser, weights, shared(axes, **loop), height=height)
+        assert torch.equal(run(denoiser, weights, pipe(2, axes, **loop), height=height), one)
+        fewer = run(denoiser, weights, pipe(ONE, **loop), height=height)
+        assert (one - fewer).abs().max() < 1e-10, "the axes are exact"
+
+
+@pytest.mark.parametrize("denoiser", ["dit", "mmdit"])
+def test_three_axes_at_once(denoiser: str, weights: dict[str, Path]) -> None:
+    loop = {"patches": 2, "warmup": 1}
+    fewer = run(denoiser, weights, pipe(ONE, **loop))
+    for axes in ({"cfg": 2, "ulysses": 2}, {"cfg": 2, "patch": 2}, {"cfg": 2, "ring": 2}):
+        found = run(denoiser, weights, pipe(2, axes, **loop))
+        assert torch.equal(found, run(denoiser, weights, shared(axes, **loop)))
+        assert (found - fewer).abs().max() < 1e-10
+
+
+@pytest.mark.parametrize("denoiser", ["dit", "mmdit"])
+@pytest.mark.parametrize("axes", [None, {"cfg": 2}, {"data": 2}])
+def test_stages_that_share_rows_in_the_warm_up(
+    denoiser: str, axes: dict[str, int] | None, weights: dict[str, Path]
+) -> None:
+    for warmup in (1, 2):
+        loop = {"patches": 4, "warmup": warmup}
+        streams = run(denoiser, weights, pipe(2, axes, **loop))
+        rows = run(denoiser, weights, pipe(2, axes, warm="rows", **loop))
+        assert (rows - streams).abs().max() < 1e-10
+
+
+def test_parts_of_a_batch_and_patches_go_together(weights: dict[str, Path]) -> None:
+    loop, prompt = {"patches": 2, "warmup": 1}, ["one", "two", "three"]
+    plain = run("dit", weights, pipe(ONE, **loop), prompt=prompt, seed=[1, 2, 3])
+    parts = run("dit", weights, {**pipe(2, **loop), "microbatches": 2}, prompt=prompt, seed=[1, 2, 3])
+    assert (parts - plain).abs().max() < 1e-10
+
+
+REQUESTS: list[dict[str, Any]] = [
+    {"id": "a", "prompt": ["one"], "seed": 1, "sampler": "sampler.heun", "steps": 3},
+    {
+        "id": "b",
+        "prompt": ["two", "a drawing of a 4"],
+        "seed": 2,
+        "height": 40,
+        "sampler": "sampler.dpmpp_2m",
+    },
+    {"id": "c", "prompt": ["the digit six"], "seed": 3, "draw": False},
+    {
+        "id": "d",
+        "prompt": ["a scan of the digit 7"] * 3,
+        "seed": [4, 5, 6],
+        "sampler": "sampler.euler_ancestral",
+    },
+]
+PLANS: dict[str, Any] = {
+    "pipe2": pipe(2, patches=4, warmup=1),
+    "pipe2_in_turn": {**pipe(2, patches=4, warmup=1), "in_flight": 1},
+    "pipe3_two_in_flight": {**pipe(3, patches=2, warmup=1), "in_flight": 2},
+    "pipe2_ulysses2": pipe(2, {"ulysses": 2}, patches=2, warmup=1),
+    "pipe2_rows": pipe(2, patches=4, warmup=1, warm="rows"),
+    "exact_pipe2": pipe(2),
+    "displaced2": shared({"patch": {"size": 2, "mode": "displaced"}}),
+    "stages3": {
+        "ranks": 3,
+        "stages": [{"ranks": [i], "place": [m]} for i, m in enumerate(("text", "net", "vae"))],
+    },
+}
+
+
+@pytest.mark.parametrize("name", PLANS)
+@pytest.mark.parametrize("denoiser", ["dit", "mmdit"])
+def test_requests_in_flight_do_not_see_each_other(denoiser: str, name: str, weights: dict[str, Path]) -> None:
+    """Three requests of different batch, length of text, size and sampler, and one that draws nothing."""
+    session = load(denoiser, weights[denoiser], PLANS[name])
+    together = session.map(REQUESTS)
+    again = session.map(REQUESTS)
+    for request in REQUESTS:
+        fresh = load(denoiser, weights[denoiser], PLANS[name]).map([request])[request["id"]]
+        for found in (together[request["id"]], again[request["id"]]):
+            assert found.error is None and found.absent == fresh.absent
+            assert found.values.keys() == fresh.values.keys()
+            assert all(torch.equal(found.values[k], v) for k, v in fresh.values.items())
+        assert bool(fresh.absent) == (request["id"] == "c")
