@@ -71,6 +71,7 @@ REFUSED = {
     "StageSpec": (*stage.LATER, "microbatches"),
     "LossSpec": ("balance",),
     "TrainEntry": ("lora", "rows"),
+    "PlanSpec": ("offload", "shard"),
 }
 """Keys that are read and checked, and refused with a reason when used: the engine cannot do them yet."""
 ALIASES: tuple[tuple[Any, str], ...] = (

@@ -7,17 +7,26 @@ from pathlib import Path
 
 import pytest
 
+from mmm_graph.graph.compile import compile_graph
 from mmm_graph.graph.sections import compile_all
+from mmm_graph.plan.arrange import arrange
 from mmm_graph.plan.describe import program
 from mmm_graph.plan.place import make_plan
 from mmm_graph.registry import Registry, load_registry
 from mmm_graph.spec import load_spec
+from mmm_graph.spec.plan_file import find_plan
 from tests.golden.nouns import FILES, HERE, UPDATE, golden_texts
+from tests.plan.helpers import check_blocking, check_messages
 
 ROOT = Path(__file__).resolve().parent.parent
 GRAPHS = sorted(
     p for folder in ("graphs", "docs/examples", "tests/graphs") for p in (ROOT / folder).rglob("*.yaml")
 )
+
+
+def _plan_names(path: Path) -> list[str]:
+    parallel = load_spec(path).parallel
+    return list(parallel.plans) if parallel is not None else []
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +48,19 @@ def test_every_section_compiles_and_plans(path: Path, registry: Registry):
     for graph in compile_all(load_spec(path), registry).values():
         assert graph.warnings == ()
         assert any(True for _ in program(graph, registry, make_plan(graph, registry)))
+
+
+PLANNED = [(path, name) for path in GRAPHS for name in _plan_names(path)]
+
+
+@pytest.mark.parametrize(("path", "name"), PLANNED, ids=lambda p: p.stem if isinstance(p, Path) else p)
+def test_every_plan_is_legal_and_its_programs_fit_together(path: Path, name: str, registry: Registry):
+    spec = load_spec(path, sets={"steps": "3"})
+    graph, named = compile_graph(spec, registry), find_plan(spec, name)
+    plan = arrange(graph, registry, named.spec, name=name, place=named.place)
+    programs = {rank: list(program(graph, registry, plan, rank)) for rank in range(plan.ranks)}
+    check_messages(programs)
+    check_blocking(programs)
 
 
 def test_every_noun_has_a_golden_file(texts: dict[str, str]):

@@ -131,7 +131,7 @@ def channel_moments(x: Tensor) -> tuple[Tensor, Tensor]:
         return mean, var
     if x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
         # What batch norm collects: two vectorised passes over channels that are innermost.
-        pairs = [torch.batch_norm_update_stats(sample, None, None, 0.0) for sample in x.split(1)]
+        pairs = [torch.batch_norm_update_stats(sample, None, None, 0.0) for sample in torch.split(x, 1)]
         return torch.stack([mean for mean, _ in pairs]), torch.stack([var for _, var in pairs])
     mean = x.mean((2, 3), keepdim=True)
     count = x.shape[2] * x.shape[3]

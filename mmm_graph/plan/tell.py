@@ -172,13 +172,15 @@ class _Teller:
         return "the first in patches" if turn == plan.warmup else ""
 
     def _turn(self, lines: Sequence[Line], turn: int, depth: int) -> Iterator[str]:
-        num = 1 + max(line.patch for line in lines)
+        num = 1 + max((line.patch for line in lines if len(line.step) == depth + 1), default=ALL)
         if num <= 1:
             yield from self.told([_aged(line, turn, depth) for line in lines], depth + 1)
             return
-        is_own = [line.patch >= 0 and line.step[depth : depth + 1] == (turn,) for line in lines]
-        own = dict(zip(map(id, lines), is_own, strict=True))
-        chunks = _chunks(lines, lambda line: line.patch if own[id(line)] else None)
+
+        def own(line: Line) -> int | None:
+            return line.patch if line.patch >= 0 and line.step[depth : depth + 1] == (turn,) else None
+
+        chunks = _chunks(lines, own)
         told = [(tuple(self._patch(chunk, (turn, p, num), depth)), p) for p, chunk in chunks]
         for same, run in groupby(told, key=lambda item: item[0]):
             yield _header("patch", [p for _, p in run])

@@ -14,11 +14,11 @@ from mmm_graph.errors import RunError, problem
 from mmm_graph.plan.ops import Value
 from mmm_graph.runtime.codec import Parts, Spec, pack, payload, unpack
 from mmm_graph.runtime.lanes import Channel
-from mmm_graph.runtime.lost import Lost, lost
+from mmm_graph.runtime.lost import Lost, gone, silent
 from mmm_graph.runtime.wires import Arrival, Wire
 
 BLOCK_BYTES = 1024
-"""Size of a header: 4 bytes of length, then as much of it as fits; the rest goes in a lane of its own."""
+"""Size of the first message of a header, whose length nobody knows beforehand."""
 ROOM = BLOCK_BYTES - 4
 
 
@@ -48,18 +48,23 @@ class Processes:
 
     def give_header(self, parts: Parts, name: Value, to: int) -> None:
         self._check(self.rank, to)
-        header = pack(parts)
-        block = bytearray(BLOCK_BYTES)
-        first = header[:ROOM]
-        block[: 4 + len(first)] = len(header).to_bytes(4, "little") + first
-        self._send(self.host, _bytes(block), name, to, "header")
-        if len(header) > ROOM:
-            self._send(self.host, _bytes(bytearray(header[ROOM:])), name, to, "more")
+        self.give_bytes(pack(parts), name, to, "header")
 
     def take_header(self, name: Value, source: int) -> _Header:
         self._check(source, self.rank)
+        return _Header(self.take_bytes(name, source, "header"))
+
+    def give_bytes(self, found: bytes, name: Value, to: int, lane: str) -> None:
+        """A block with their number and as many of them as fit; the others after it, in a lane of their own."""
+        first = len(found).to_bytes(4, "little") + found[:ROOM]
+        self._send(self.host, _tensor(first.ljust(BLOCK_BYTES, b"\0")), name, to, lane)
+        if len(found) > ROOM:
+            self._send(self.host, _tensor(found[ROOM:]), name, to, f"more of {lane}")
+
+    def take_bytes(self, name: Value, source: int, lane: str) -> Bytes:
+        """Ask for what `give_bytes` gives."""
         block = torch.empty(BLOCK_BYTES, dtype=torch.uint8)
-        return _Header(self, name, source, block, self._recv(self.host, block, name, source, "header"))
+        return Bytes(self, name, source, lane, block, self._recv(self.host, block, name, source, lane))
 
     def give(self, tensors: Sequence[Tensor], name: Value, to: int, channel: Channel) -> None:
         self._check(self.rank, to)
@@ -91,26 +96,20 @@ class Processes:
             arrival.wait(self.timeout_s)
         except RuntimeError as error:
             if time.monotonic() - began < 0.9 * self.timeout_s:
-                raise self._gone(name, source, error) from error
-            raise lost(self.rank, name, source, f"it did not come in {self.timeout_s:g} s") from error
+                raise gone(self.rank, name, source, _said(error)) from error
+            raise silent(self.rank, name, source, self.timeout_s) from error
 
     def _send(self, wire: Wire, x: Tensor, name: Value, to: int, lane: str) -> None:
         try:
             wire.send(x, to, lane)
         except RuntimeError as error:
-            raise self._gone(name, to, error) from error
+            raise gone(self.rank, name, to, _said(error), sends=True) from error
 
     def _recv(self, wire: Wire, x: Tensor, name: Value, source: int, lane: str) -> Arrival:
         try:
             return wire.recv(x, source, lane)
         except RuntimeError as error:
-            raise self._gone(name, source, error) from error
-
-    def _gone(self, name: Value, peer: int, error: RuntimeError) -> Lost:
-        said = re.sub(r"^\[[^]]*\] *", "", str(error)).partition(". ")[
-            0
-        ]  # gloo says where it stands, and more
-        return lost(self.rank, name, peer, f"rank {peer} is gone ({said})", gone=True)
+            raise gone(self.rank, name, source, _said(error)) from error
 
     def _wire(self, host: bool) -> Wire:
         assert host in self.wires, f"rank {self.rank} has no device, but a tensor of one is to go or come"
@@ -121,25 +120,34 @@ class Processes:
         assert (source, to) in self.edges, f"the edge {(source, to)} was not opened"
 
 
-class _Header(NamedTuple):
+class Bytes(NamedTuple):
+    """Bytes that were asked for; their lane is waited for in its order."""
+
     carrier: Processes
     name: Value
     source: int
+    lane: str
     block: Tensor
     arrival: Arrival
 
-    def wait(self) -> Parts:
-        carrier = self.carrier
-        carrier.arrived(self.arrival, self.name, self.source)
+    def wait(self) -> bytes:
+        """Raises E720."""
+        self.carrier.arrived(self.arrival, self.name, self.source)
         block = bytes(self.block.numpy())
         size = int.from_bytes(block[:4], "little")
         if size <= ROOM:
-            return unpack(block[4 : 4 + size])
+            return block[4 : 4 + size]
         rest = torch.empty(size - ROOM, dtype=torch.uint8)
-        carrier.arrived(
-            carrier._recv(carrier.host, rest, self.name, self.source, "more"), self.name, self.source
-        )
-        return unpack(block[4:] + bytes(rest.numpy()))
+        more = self.carrier._recv(self.carrier.host, rest, self.name, self.source, f"more of {self.lane}")
+        self.carrier.arrived(more, self.name, self.source)
+        return block[4:] + bytes(rest.numpy())
+
+
+class _Header(NamedTuple):
+    found: Bytes
+
+    def wait(self) -> Parts:
+        return unpack(self.found.wait())
 
 
 class _Tensors(NamedTuple):
@@ -155,8 +163,13 @@ class _Tensors(NamedTuple):
         return self.found
 
 
-def _bytes(found: bytearray) -> Tensor:
-    return torch.frombuffer(found, dtype=torch.uint8)
+def _said(error: RuntimeError) -> str:
+    """Without where gloo's code stands, and its advice."""
+    return re.sub(r"^\[[^]]*\] *", "", str(error)).partition(". ")[0]
+
+
+def _tensor(found: bytes) -> Tensor:
+    return torch.frombuffer(bytearray(found), dtype=torch.uint8)
 
 
 def _trained(name: Value) -> RunError:

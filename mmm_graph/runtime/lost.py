@@ -23,12 +23,24 @@ class Lost(RunError):
         self.peer, self.gone = peer, gone
 
 
-def lost(rank: int, name: Value, peer: int, why: str, gone: bool = False) -> Lost:
-    """The error of `rank`, which expects a value from `peer` or has one for it."""
+def silent(rank: int, name: Value, peer: int, waited_s: float) -> Lost:
+    """The error of `rank`, when a value has not come in time."""
+    message = f"rank {rank} waited {waited_s:g} s for {_of_node(name)} from rank {peer} in vain"
+    return Lost(
+        problem("E720", message, hint=f"what rank {peer} does is the cause, or more time is needed"), peer
+    )
+
+
+def gone(rank: int, name: Value, peer: int, why: str, sends: bool = False) -> Lost:
+    """The error of `rank`, when the one that is to give it a value, or `sends` it, has ended."""
+    what = f"has {_of_node(name)} for rank {peer}" if sends else f"wants {_of_node(name)} from rank {peer}"
+    hint = "that rank may have said why"
+    return Lost(problem("E720", f"rank {rank} {what}, which is gone ({why})", hint=hint), peer, gone=True)
+
+
+def _of_node(name: Value) -> str:
     node = name.name.rpartition(".")[0]
-    message = f"rank {rank}, rank {peer} and {spoken(name)} of node {node}: {why}"
-    hint = f"what rank {peer} says or did last is the cause; a longer time-out helps where it only was slow"
-    return Lost(problem("E720", message, hint=hint), peer, gone)
+    return f"{spoken(name)} of node {node}" if node else spoken(name)
 
 
 def spoken(name: Value) -> str:

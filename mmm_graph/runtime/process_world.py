@@ -10,22 +10,23 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 
 from mmm_graph.errors import RunError, problem
 from mmm_graph.parallel.group import ALONE, Group
 from mmm_graph.parallel.process_group import ProcessGroup
+from mmm_graph.plan.ops import Value
 from mmm_graph.runtime.codec import from_bytes, to_bytes
 from mmm_graph.runtime.distributed import Processes
 from mmm_graph.runtime.lanes import Lanes
-from mmm_graph.runtime.lost import Lost
 from mmm_graph.runtime.supervised import notes
 from mmm_graph.runtime.transport import Transport
 from mmm_graph.runtime.wires import Gloo, Nccl, Staged, Wire
 from mmm_graph.runtime.world import agree, checked
 
 Backend = Literal["gloo", "nccl"]
+MEETING = Value("", "a meeting of all ranks")
+"""Name of what is gathered, in errors."""
 NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -56,8 +57,8 @@ class ProcessWorld:
         self._gloo = host = Gloo(everybody)
         self._nccl = Nccl(place.rank, device) if backend == "nccl" else None
         onboard: Wire | None = self._nccl or (Staged(host) if device.type == "cuda" else None)
-        carrier = Processes(place.rank, host, onboard, device, timeout_s, self.edges)
-        self._transport = Lanes(carrier, self._note)
+        self._carrier = Processes(place.rank, host, onboard, device, timeout_s, self.edges)
+        self._transport = Lanes(self._carrier, self._note)
         self._groups: dict[tuple[int, ...], Group | None] = {}
 
     @classmethod
@@ -127,22 +128,13 @@ class ProcessWorld:
         self.edges.update(new)
 
     def gather(self, value: Any) -> list[Any]:
-        mine = torch.frombuffer(bytearray(to_bytes(value, "a gathered value")), dtype=torch.uint8)
-        sizes = self._gather(torch.tensor([mine.numel()]))
-        width = int(max(sizes))
-        rows = self._gather(torch.cat([mine, mine.new_zeros(width - mine.numel())]))
-        return [
-            from_bytes(bytes(row[: int(n)].numpy()), self.device) for row, n in zip(rows, sizes, strict=True)
-        ]
-
-    def _gather(self, x: Tensor) -> list[Tensor]:
-        found = [torch.empty_like(x) for _ in range(self.size)]
-        try:
-            dist.all_gather(found, x)  # of the host, so over gloo
-        except RuntimeError as error:
-            message = f"rank {self.rank}: not all ranks came together in {self.timeout_s:g} s, or one is gone: {error}"
-            raise Lost(problem("E720", message)) from error
-        return found
+        # Each to each: a collective of gloo ends in a thread of its own, which may crash Python's end.
+        mine, others = to_bytes(value, MEETING.name), [r for r in range(self.size) if r != self.rank]
+        for rank in others:
+            self._carrier.give_bytes(mine, MEETING, rank, "meeting")
+        asked = {rank: self._carrier.take_bytes(MEETING, rank, "meeting") for rank in others}
+        found = {rank: asked[rank].wait() for rank in others} | {self.rank: mine}
+        return [from_bytes(found[rank], self.device) for rank in range(self.size)]
 
     def agree(self, what: str, digest: str) -> None:
         agree(self, what, digest)
@@ -153,7 +145,8 @@ class ProcessWorld:
 
     def close(self) -> None:
         self._transport.flush()
-        self._gather(torch.zeros(1))  # who leaves while another one still reads may reset the connection
+        self.gather(None)  # who leaves while another one still reads may reset the connection
+        self._carrier.flush()
         self._gloo.end()
         dist.destroy_process_group()
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from mmm_graph.plan.ops import Value
 from mmm_graph.runtime.codec import Parts, Spec, copy_of, spec_of
 from mmm_graph.runtime.lanes import Channel, Lanes
-from mmm_graph.runtime.lost import lost
+from mmm_graph.runtime.lost import gone, silent
 
 
 class Pending(Protocol):
@@ -114,10 +114,10 @@ class Threads:
         try:
             item = found.get(timeout=self.timeout_s)
         except queue.Empty:
-            raise lost(rank, name, source, f"it did not come in {self.timeout_s:g} s") from None
+            raise silent(rank, name, source, self.timeout_s) from None
         if item is _STOP:
             found.put(_STOP)
-            raise lost(rank, name, source, "it did not come: another rank has failed")
+            raise gone(rank, name, source, "a rank has failed")
         return item
 
     def stop(self) -> None:

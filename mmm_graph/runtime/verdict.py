@@ -92,7 +92,7 @@ def _silent(failed: Sequence[Seen], ranks: Sequence[Seen]) -> MmmError:
     wanted = [r for r in others if r.rank == last.report.peer] or [r for r in others if r.status is None]
     told = "; ".join(f"rank {r.rank}: {_does(r)}" for r in wanted)
     message = f"{found.message}; {told}" if told else found.message
-    return RunError(problem("E720", message, found.place, SLOW))
+    return RunError(problem("E720", message, found.place, found.hint or SLOW))
 
 
 def _while(rank: Seen) -> str:

@@ -14,7 +14,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-TAGS = {"header": 1, "more": 2, "late": 3, "declared": 4, "none": 5}
+LANES = ("header", "more of header", "late", "declared", "meeting", "more of meeting", "none")
+TAGS = {lane: tag for tag, lane in enumerate(LANES, 1)}
 """Lanes of a directed edge, by the tag that gloo gives their messages."""
 FOREVER = timedelta(days=7)
 """Senders have no time-out: how long a message lies is the receiver's affair, and a dead one ends it."""
@@ -133,8 +134,8 @@ class _Keeper:
         self._thread.join(1.0)
 
     def _now(self, mark: threading.Event | None) -> None:
-        self._sent.append(mark)
         self._hurry.set()
+        self._sent.append(mark)
         self._news.set()
 
     def _follow(self) -> None:

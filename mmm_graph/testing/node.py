@@ -29,6 +29,8 @@ from mmm_graph.spec.ports import KINDS
 from mmm_graph.testing.call import Invocation, as_outputs, exercise, invoke, prepare
 from mmm_graph.testing.other import check_composite, check_data, check_optim
 from mmm_graph.testing.parts import check_parts, check_sharding, run_path
+from mmm_graph.testing.pieces import check_rowwise
+from mmm_graph.testing.ranks import check_ranks
 from mmm_graph.testing.same import same, untouched_rng
 from mmm_graph.testing.sampler import check_sampler
 from mmm_graph.testing.setup import Setup, all_ports, check_config, in_one_line, make_config
@@ -51,8 +53,9 @@ def check_node(
     Checked: what the loader checks; the config survives JSON; the builder resolves; with random inputs of the
     declared shapes, every output has its declared kind and shape, with and without the optional inputs;
     inputs stay as they were; the same seed gives the same numbers, and no global generator is drawn from; the
-    table of parts agrees with the modules, and what is said about sharding with both; weights survive
-    safetensors. A loss has a gradient; a sampler reaches the clean latent that its denoiser keeps predicting.
+    table of parts agrees with the modules, and what is said about sharding with both: two ranks (threads) make what
+    one device makes, on every axis that is not refused, and two pieces of what is `rowwise` make the whole; weights
+    survive safetensors. A loss has a gradient; a sampler reaches the clean latent that its denoiser keeps predicting.
 
     Args:
         node: any node type.
@@ -130,6 +133,10 @@ def _check_model(node: ModelType, setup: Setup) -> None:
     calls = {name: _method_call(node, name, built, setup) for name in node.methods}
     for name, call in calls.items():
         exercise(f"{node.kind}.{name}", node.methods[name].inputs, call, setup)
+        if isinstance(built, nn.Module):
+            check_ranks(node, name, call, built, setup)
+        if node.methods[name].rowwise:
+            _check_rowwise_method(node, name, call, setup)
     if isinstance(built, nn.Module) and built.state_dict():
         _check_state_dict(node, built, setup)
 
@@ -148,6 +155,14 @@ def _method_call(node: ModelType, name: str, built: Any, setup: Setup) -> Invoca
     else:
         run = _python_method(node, name, method, built, config)
     return Invocation(method.returns, (config, setup.config), method.noise, run)
+
+
+def _check_rowwise_method(node: ModelType, name: str, call: Invocation, setup: Setup) -> None:
+    """Unless its facts take the promise back for this config."""
+    method = node.methods[name]
+    facts = method.facts(setup.config, call.configs[0], {}) if method.facts is not None else {}
+    if facts.get("rowwise", True):
+        check_rowwise(f"{node.kind}.{name}", method.inputs, call, setup)
 
 
 def _python_method(
@@ -182,8 +197,21 @@ def _check_op(node: OpType, setup: Setup) -> None:
 
     call = Invocation(node.returns, (setup.config,), node.noise, run)
     exercise(node.kind, node.inputs, call, setup)
+    if node.rowwise and _stays_rowwise(node, setup):
+        check_rowwise(node.kind, node.inputs, call, setup)
     if node.kind.startswith("loss."):
         _check_gradient(node, call, setup)
+
+
+def _stays_rowwise(node: OpType, setup: Setup) -> bool:
+    """Whether its facts leave the promise; what they say about models that came built is not known."""
+    if node.facts is None:
+        return True
+    types = {role: used for role, used in setup.uses.items() if isinstance(used, ModelType)}
+    if not node.uses.keys() <= types.keys():
+        return False
+    configs = {role: make_config(used, {}) for role, used in types.items()}
+    return bool(node.facts(setup.config, configs, {}).get("rowwise", True))
 
 
 def _used(used: Any, setup: Setup) -> Any:

@@ -100,7 +100,7 @@ def run_path(
         raise AssertionError(f"{node.kind}.{name}: the path names {unknown[0]!r}, which is no part")
 
     def run(**inputs: Any) -> dict[str, Any]:
-        state = _flattened(inputs)
+        state = flattened(inputs)
         for part in path:
             state.update(_run_part(node, table[part], modules[part], state, (node_config, config)))
         missing = [k for k, p in method.returns.items() if k not in state and not p.optional]
@@ -111,7 +111,7 @@ def run_path(
     return run
 
 
-def _flattened(inputs: dict[str, Any]) -> dict[str, Any]:
+def flattened(inputs: dict[str, Any]) -> dict[str, Any]:
     """Cond inputs as `cond.embeds`; absent ones left out."""
     state: dict[str, Any] = {}
     for name, value in inputs.items():

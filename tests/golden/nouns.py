@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from mmm_graph.graph.compile import compile_graph
 from mmm_graph.graph.sections import compile_all
+from mmm_graph.plan.arrange import arrange
 from mmm_graph.plan.describe import program
-from mmm_graph.plan.ops import Free, Instruction, Reads, Recv, Repeat, Run, Send, Value
+from mmm_graph.plan.ops import ALL, WHOLE, Free, Instruction, Reads, Recv, Repeat, Run, Send, Value
 from mmm_graph.plan.place import make_plan
 from mmm_graph.registry import Registry
 from mmm_graph.spec import dump_tree, load_spec
+from mmm_graph.spec.plan_file import find_plan
 from mmm_graph.view.json import dump_json
 
 HERE = Path(__file__).parent
@@ -19,6 +22,8 @@ FILES = ("graphs/digits/ddpm.yaml", "graphs/digits/ldm.yaml", "graphs/digits/dit
 UPDATE = "python -m tests.golden.update"
 TURNS = "3"
 """Denoising steps of the programs: a first turn, one in between, and a last one."""
+PLANS = {"dit": ("pipe2", "cfg2_pipe2")}
+"""Plans of a file whose Programs are kept for every rank."""
 
 
 def golden_texts(registry: Registry) -> dict[str, str]:
@@ -38,11 +43,28 @@ def _nouns(path: Path, registry: Registry) -> dict[str, str]:
     for section, graph in compile_all(load_spec(path, sets={"steps": TURNS}), registry).items():
         items = program(graph, registry, make_plan(graph, registry))
         found[f"{section}.program.txt"] = "".join(f"{line}\n" for line in program_lines(items))
+    for name in PLANS.get(path.stem, ()):
+        found |= {f"main.{name}.{k}": text for k, text in _planned(path, registry, name).items()}
+    return found
+
+
+def _planned(path: Path, registry: Registry, name: str) -> dict[str, str]:
+    """The plan of that name, and what each of its ranks does."""
+    spec = load_spec(path, sets={"steps": TURNS})
+    graph, named = compile_graph(spec, registry), find_plan(spec, name)
+    plan = arrange(graph, registry, named.spec, name=name)
+    found = {"plan.json": dump_json(plan)}
+    for rank in range(plan.ranks):
+        lines = program_lines(program(graph, registry, plan, rank))
+        found[f"rank{rank}.program.txt"] = "".join(f"{line}\n" for line in lines)
     return found
 
 
 def program_lines(items: Iterator[Instruction] | tuple[Instruction, ...]) -> Iterator[str]:
-    """One line an instruction, with every value that it reads, writes or forgets; `[i]` is the turn it belongs to."""
+    """One line an instruction, with every value that it reads, writes or forgets.
+
+    `[i]` is the turn a value belongs to, `/p1` its patch, `/0:4` its rows, `/1of2` its share of the batch.
+    """
     for item in items:
         if isinstance(item, Run):
             yield f"run {' '.join(map(str, item.fn))}: {_pairs(item.reads)} -> {_pairs(item.writes)}"
@@ -53,7 +75,8 @@ def program_lines(items: Iterator[Instruction] | tuple[Instruction, ...]) -> Ite
             yield from (f"  {line}" for line in program_lines(item.body))
         else:
             assert isinstance(item, Send | Recv)
-            yield f"{type(item).__name__.lower()} {_value(item.value)}"
+            way = f"send to {item.to}" if isinstance(item, Send) else f"recv from {item.source}"
+            yield f"{way}{' late' if item.late else ''}: {_value(item.value)}"
 
 
 def _pairs(pairs: Reads) -> str:
@@ -61,4 +84,7 @@ def _pairs(pairs: Reads) -> str:
 
 
 def _value(value: Value) -> str:
-    return value.name + "".join(f"[{i}]" for i in value.step)
+    place = "" if value.patch == ALL else f"/p{value.patch}"
+    place += "" if value.span is None else f"/{value.span[0]}:{value.span[1]}"
+    place += "" if value.share == WHOLE else f"/{value.share[0]}of{value.share[1]}"
+    return value.name + "".join(f"[{i}]" for i in value.step) + place

@@ -10,7 +10,7 @@ from mmm_graph.plan.axes import Axes
 from mmm_graph.plan.flow import Flow
 from mmm_graph.plan.legal import check_axes, check_loops
 from mmm_graph.spec.plan import LoopPlan
-from tests.plan.toys import DRAW, SHARD_REGISTRY, shard_graph
+from tests.plan.toys import DRAW, SHARD_REGISTRY, UNTIL, shard_graph
 
 
 def axes_problems(model: str, axes: Axes, text: str = DRAW, **params: Any) -> list[tuple[str, str, str]]:
@@ -101,10 +101,6 @@ def test_loops_without_patches_are_never_refused() -> None:
 
 
 def test_patches_need_a_loop_of_known_length_without_loops_in_it() -> None:
-    until = DRAW.replace("each: {i: start.turns}", "max: 5\n      until: enough.small").replace(
-        ", i: $each.i", ""
-    )
-    until = until.replace("      next:", "        enough: {op: toy.mean, in: {x: step.x}}\n      next:")
-    graph = shard_graph(until.replace("pred: pred}", "pred: pred, i: start.turns}"))
+    graph = shard_graph(UNTIL)
     found = list(check_loops(graph, SHARD_REGISTRY, {}, {"denoise": LoopPlan(patches=2)}))
     assert [p.code for p in found] == ["E520"] and "until its flag is true" in found[0].message

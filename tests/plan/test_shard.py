@@ -11,7 +11,7 @@ from mmm_graph.plan.whole import whole_blocks, whole_order
 from mmm_graph.spec.plan import LoopPlan
 from tests.plan.cases import Case, assert_same
 from tests.plan.test_properties import check_all, tasks
-from tests.plan.toys import DRAW, HEAD, LOOP, SHARD_REGISTRY, shard_graph
+from tests.plan.toys import DRAW, NESTED, SHARD_REGISTRY, TWICE, UNTIL, shard_graph
 
 
 def places(case: Case, node: str) -> list[At]:
@@ -82,31 +82,10 @@ def test_costs_follow_the_rows() -> None:
 
 def test_each_loop_forgets_on_its_own_ranks() -> None:
     """The place names the loop: another loop of the request may be under way."""
-    again = "\n".join(LOOP.replace("denoise:", "again:").replace("start", "start2").splitlines()[1:13])
-    text = DRAW.replace("  image: {call", f"{again}\n  image: {{call").replace(
-        "noise}}\n  again", "denoise.latents}}\n  again"
-    )
-    text = text.replace("latents: denoise.latents}}", "latents: again.latents}}")
-    case = Case(text=text, patches=2, loops={"again": LoopPlan(patches=2)})
+    case = Case(text=TWICE, patches=2, loops={"again": LoopPlan(patches=2)})
     forgotten = [(t.at[0].node, t.ranks) for t in tasks(case) if t.fn == ("forget",)]
     assert forgotten == [("denoise", (0, 1)), ("again", (0, 1))]
     assert_same(case.values(), case.expected())
-
-
-NESTED = HEAD + """
-  outside: {op: toy.start, use: {rule: rule}, config: {steps: 2}, in: {x: noise}}
-  outer:
-    loop:
-      each: {j: outside.turns}
-      carry: {x: noise}
-      nodes:
-        start: {op: toy.start, use: {rule: rule}, config: {steps: $params.steps}, in: {x: $carry.x}}
-""" + "\n".join(f"      {line}" for line in LOOP.splitlines()[2:13]).replace("        denoise:", "  denoise:", 1) + """
-      next: {x: denoise.latents}
-      collect: {all: {from: denoise.latents, axis: 0}}
-  image: {call: vae.decode, in: {latents: outer.x}}
-outputs: {image: image, all: outer.all}
-"""  # fmt: skip
 
 
 def test_a_pipelined_loop_in_a_loop_warms_up_each_time() -> None:
@@ -118,12 +97,7 @@ def test_a_pipelined_loop_in_a_loop_warms_up_each_time() -> None:
 
 
 def test_a_loop_until_reads_whole_values() -> None:
-    text = DRAW.replace("each: {i: start.turns}", "max: 5\n      until: enough.small").replace(
-        ", i: $each.i", ""
-    )
-    text = text.replace("      next:", "        enough: {op: toy.mean, in: {x: step.x}}\n      next:")
-    text = text.replace("pred: pred}", "pred: pred, i: start.turns}")
-    case = Case(text=text, patches=1, sizes=(("patch", 2),), microbatches=2, loops={})
+    case = Case(text=UNTIL, patches=1, sizes=(("patch", 2),), microbatches=2, loops={})
     (repeat,) = [t for t in tasks(case) if t.repeat is not None]
     assert all(v.span is None and v.share == (0, 1) for reads in repeat.reads for _, v in reads)
     assert {r.node for r in repeat.repeat.values()} == {"denoise"}  # type: ignore[union-attr]
@@ -141,7 +115,7 @@ def test_displaced_patches_are_stale_after_the_warm_up() -> None:
         axes={"net": Case(sizes=(("patch", 2),)).plan.axes["net"]}, loops={"denoise": LoopPlan(warmup=2)},
     )  # fmt: skip
     order = whole_order(whole_blocks(graph, SHARD_REGISTRY, plan))
-    sync = [t.at[0].sync for t in order if isinstance(t, Task) and t.fn[1:2] == ("denoise/pu",)]
+    sync = [t.at[0].sync for t in order if isinstance(t, Task) and t.fn[1:2] == ("denoise/pc",)]
     assert sync == [True, True, False]
 
 

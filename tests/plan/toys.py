@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from textwrap import indent
 from typing import Any
 
 from mmm_graph.config import Config
@@ -156,27 +157,56 @@ nodes:
   uncond: {call: text, in: {text: $in.negative}}
   noise: {op: toy.noise, config: {height: $params.height}, in: {like: $in.prompt}}
 """
-LOOP = """
-  start: {op: toy.start, use: {rule: rule}, config: {steps: $params.steps}, in: {x: noise}}
-  denoise:
-    loop:
-      each: {i: start.turns}
-      carry: {state: start.state, x: start.x, t: start.t}
-      nodes:
-        pc: {call: net.predict, in: {x: $carry.x, t: $carry.t, cond: {embeds: cond}}}
-        pu: {call: net.predict, in: {x: $carry.x, t: $carry.t, cond: {embeds: uncond}}}
-        pred: {call: guide.combine, in: {branches: [pc, pu], i: $each.i}}
-        step: {op: toy.step, use: {rule: rule}, in: {state: $carry.state, pred: pred, i: $each.i}}
-      next: {state: step.state, x: step.x, t: step.t}
-      out: {latents: step.latents}
-  image: {call: vae.decode, in: {latents: denoise.latents}}
+TAIL = """
+  image: {call: vae.decode, in: {latents: LAST}}
   sheet: {op: toy.sheet, in: {image: image}}
 outputs:
   image: image
   sheet: {from: sheet, type: "Image[1,3,y,x]"}
 """
-DRAW = HEAD + LOOP
+
+
+def drawing(loop: str = "denoise", start: str = "start", x: str = "noise", by: int = 2) -> str:
+    """Nodes of a start and a loop of two branches; `by` is their indent."""
+    text = f"""
+{start}: {{op: toy.start, use: {{rule: rule}}, config: {{steps: $params.steps}}, in: {{x: {x}}}}}
+{loop}:
+  loop:
+    each: {{i: {start}.turns}}
+    carry: {{state: {start}.state, x: {start}.x, t: {start}.t}}
+    nodes:
+      pc: {{call: net.predict, in: {{x: $carry.x, t: $carry.t, cond: {{embeds: cond}}}}}}
+      pu: {{call: net.predict, in: {{x: $carry.x, t: $carry.t, cond: {{embeds: uncond}}}}}}
+      pred: {{call: guide.combine, in: {{branches: [pc, pu], i: $each.i}}}}
+      step: {{op: toy.step, use: {{rule: rule}}, in: {{state: $carry.state, pred: pred, i: $each.i}}}}
+    next: {{state: step.state, x: step.x, t: step.t}}
+    out: {{latents: step.latents}}
+"""
+    return indent(text, " " * by)
+
+
+DRAW = HEAD + drawing() + TAIL.replace("LAST", "denoise.latents")
 """Two branches of guidance, and one loop."""
+TWICE = HEAD + drawing() + drawing("again", "start2") + """
+  both: {call: guide.combine, in: {branches: [denoise.latents, again.latents]}}
+""" + TAIL.replace("LAST", "both")  # fmt: skip
+"""Two loops that know nothing of each other."""
+NESTED = HEAD + """
+  outside: {op: toy.start, use: {rule: rule}, config: {steps: 2}, in: {x: noise}}
+  outer:
+    loop:
+      each: {j: outside.turns}
+      carry: {x: noise}
+      nodes:
+""" + drawing(x="$carry.x", by=8) + """
+      next: {x: denoise.latents}
+      collect: {all: {from: denoise.latents, axis: 0}}
+""" + TAIL.replace("LAST", "outer.x") + "  all: outer.all\n"  # fmt: skip
+"""The loop in a loop of two turns."""
+UNTIL = DRAW.replace("each: {i: start.turns}", "max: 5\n      until: enough.small").replace(
+    "i: $each.i", "i: start.turns"
+).replace("      next:", "        enough: {op: toy.mean, in: {x: step.x}}\n      next:")  # fmt: skip
+"""The loop ends when a flag is true."""
 ALONE = DRAW.replace("[pc, pu]", "[pc]")
 """One branch: what only the other needs does not run."""
 GIVEN = DRAW.replace("inputs:", f'inputs:\n  x: {{type: "{LATENTS}"}}').replace("{x: noise}}", "{x: $in.x}}")

@@ -5,10 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from datetime import timedelta
 
 import torch
-import torch.distributed as dist
 
 from mmm_graph.errors import MmmError, RunError
 from mmm_graph.plan.ops import Value
@@ -194,9 +192,7 @@ def differ(world: ProcessWorld) -> None:
 def alone(world: ProcessWorld) -> None:
     """Rank 1 does not come to a meeting; the time for it begins when they have met once, on a busy machine too."""
     world.gather(None)
-    world.timeout_s = 1.0
-    assert dist.group.WORLD is not None
-    dist.group.WORLD.set_timeout(timedelta(seconds=1))
+    world.transport().carrier.timeout_s = 1.0
     if world.rank == 0:
         world.gather(1)
     else:

@@ -45,17 +45,15 @@ def test_gradients_do_not_travel() -> None:
 
 def test_a_rank_that_is_gone() -> None:
     text = str(run("dead", 2))
-    assert (
-        "E720] rank 0, rank 1 and `node/x.out` (step 1; request r) of node node/x: rank 1 is gone ("
-        in text
-    )
+    wanted = "rank 0 wants `node/x.out` (step 1; request r) of node node/x from rank 1, which is gone ("
+    assert f"E720] {wanted}" in text
     assert "its last note is `rank 1 works` and it has ended" in text
 
 
 def test_a_rank_that_is_silent() -> None:
     began = time.monotonic()
     text = str(run("silent", 3))
-    assert "E720] rank 1, rank 2 and `node/x.out` (request r) of node node/x: it did not come in 2 s" in text
+    assert "E720] rank 1 waited 2 s for `node/x.out` (request r) of node node/x from rank 2 in vain" in text
     assert "rank 2: its last note is `slice draw/denoise`" in text
     assert time.monotonic() - began < 30
 

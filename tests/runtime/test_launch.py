@@ -244,7 +244,8 @@ def launcher(folder: Path, code: str) -> subprocess.Popen[str]:
     """A launcher in a process of its own, whose ranks have all started."""
     own = "import sys; from mmm_graph.runtime.launch import launch; sys.exit(launch(sys.argv[1:], 2, 30.0))"
     command = [sys.executable, "-c", own, *script(folder, code)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    env = {**os.environ, "TMPDIR": str(folder)}  # one that is killed leaves its files
+    process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 20
     while len(pids(folder)) < 2 and time.monotonic() < until:
         time.sleep(0.02)

@@ -167,7 +167,7 @@ def test_processes_that_differ() -> None:
 @pytest.mark.dist
 def test_a_process_that_does_not_come() -> None:
     text = str(run("alone", 2))
-    assert "E720] rank 0: not all ranks came together in 1 s" in text
+    assert "E720] rank 0 waited 1 s for `a meeting of all ranks` from rank 1 in vain" in text
     assert "rank 1: its last note is `sleeps`" in text
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from mmm_graph.registry import NodeType, Part, Sharding
+from mmm_graph.registry import ModelType, NodeType, Part, Sharding
 from mmm_graph.testing import check_node
+from mmm_graph.testing.parts import check_sharding
 from tests.testing.toys import PARTS, parts
 
 BAD: dict[str, tuple[NodeType, str]] = {
@@ -40,7 +41,9 @@ BAD: dict[str, tuple[NodeType, str]] = {
 
 
 def test_what_is_true_about_sharding_passes() -> None:
-    check_node(parts(sharding=Sharding({"predict": 2}, 4, {"ring": "why"}, ("h",))))
+    node = parts(sharding=Sharding({"predict": 2}, 4, {"ring": "why"}, ("h",)))
+    assert isinstance(node, ModelType)
+    check_sharding(node, node.config())
 
 
 @pytest.mark.parametrize(("node", "message"), BAD.values(), ids=BAD)

@@ -101,3 +101,37 @@ def expand_well(config: Any, uses: Any, inputs: frozenset[str]) -> dict[str, Any
 
 def expand_badly(config: Any, uses: Any, inputs: frozenset[str]) -> dict[str, Any]:
     return {"nodes": {"a": {"op": "toy.noise", "in": {"x": "$in.y"}}}, "out": {"y": "a"}}
+
+
+PICTURE = (Part("embed", ("x",), ("h",), 3 * 8 * 9 + 8), Part("mix", ("h",), ("pred",), 4 * (64 + 8) + 8))
+
+
+def picture(cls: str = "Picture", sharding: Sharding | None = None) -> NodeType:
+    """A model that ranks can share, or one that forgets something."""
+    predict = method(
+        x="Latents[b,3,h,w]",
+        returns={"pred": "Latents[b,8,h,w]"},
+        path=lambda m, c: [p.name for p in PICTURE],
+    )
+    return model_type(
+        "denoiser.picture",
+        Empty,
+        f"toy_pictures:{cls}",
+        methods={"predict": predict},
+        parts=lambda config: PICTURE,
+        sharding=lambda config: sharding or Sharding({"predict": 2}, 2, {"patches": "its convolutions"}),
+    )
+
+
+def image_op(function: str, *, noise: bool = False, facts: Any = None) -> NodeType:
+    """An op that says that it works row by row."""
+    image = "Image[b,3,h,w]"
+    return op_type(
+        "image.toy",
+        f"toy_pictures:{function}",
+        image=image,
+        returns={"image": image},
+        rowwise=True,
+        noise=noise,
+        facts=facts,
+    )

@@ -1,0 +1,55 @@
+"""Random graphs and random plans: whatever is legal gives what one rank gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+
+from mmm_graph.plan.place import Plan, make_plan
+from mmm_graph.runtime.engine import Result
+from tests.plans.random_graphs import REGISTRY, Case, cases
+from tests.runtime.toys import toy_engine
+
+FEW, MANY = 15, 400
+CALM = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
+
+
+def run(case: Case, plan: Plan) -> dict[str, Result]:
+    engine = toy_engine(case.graph, REGISTRY, cache_bytes=0)
+    return engine.run(case.graph, case.requests, plan=plan, isolate=True)
+
+
+def check_placement(case: Case) -> None:
+    """Bit for bit, and the same is absent."""
+    local = run(case, make_plan(case.graph, REGISTRY, branches=case.branches))
+    found = run(case, case.plan)
+    for name, one in local.items():
+        assert one.error is None, one.error
+        assert found[name].error is None, found[name].error
+        assert found[name].values.keys() == one.values.keys()
+        assert found[name].absent == one.absent
+        assert found[name].owners == one.owners
+        for key, value in one.values.items():
+            assert same(found[name].values[key], value), key
+
+
+def same(a: Any, b: Any) -> bool:
+    return torch.equal(a, b) if isinstance(b, torch.Tensor) else a == b
+
+
+@pytest.mark.dist
+@settings(max_examples=FEW, suppress_health_check=CALM)
+@given(cases())
+def test_any_placement_of_any_graph(case: Case) -> None:
+    check_placement(case)
+
+
+@pytest.mark.dist
+@pytest.mark.slow
+@settings(max_examples=MANY, suppress_health_check=CALM)
+@given(cases())
+def test_many_placements_of_many_graphs(case: Case) -> None:
+    check_placement(case)
