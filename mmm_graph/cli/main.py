@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -44,14 +45,19 @@ def main(args: list[str] | None = None) -> None:
     try:
         sys.exit(cli.main(words, prog_name="mmm", standalone_mode=False, obj=tuple(words)) or 0)
     except MmmError as error:
-        sys.exit(error.status if report_problems(error) else report(error, as_json))
+        _end(error, as_json)
     except click.ClickException as error:
         if as_json:
-            sys.exit(report(InputError(problem("E300", error.format_message())), as_json))
+            _end(InputError(problem("E300", error.format_message())), as_json)
         error.show()
         sys.exit(2)
     except OSError as error:  # a full disk, a folder that is not ours
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        sys.exit(report(RunError(problem("E741", what)), as_json))
+        _end(RunError(problem("E741", what)), as_json)
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(report(Cancelled(problem("E730", "cancelled")), as_json))
+        _end(Cancelled(problem("E730", "cancelled")), as_json)
+
+
+def _end(error: MmmError, as_json: bool) -> NoReturn:
+    """With the error's status; a launcher that started this rank tells of it, in place of the rank."""
+    sys.exit(error.status if report_problems(error) else report(error, as_json))

@@ -117,7 +117,7 @@ def _rank_lines(rank: Mapping[str, Any], *, told: bool) -> Iterator[str]:
     for edge in rank["sends"]:
         yield from _edge_lines(edge)
     late = any("[-" in line for line in rank["program"])
-    yield f"rank {rank['rank']} does" + (" ([-1]: it belongs to the patch or turn before)" if late else "")
+    yield f"rank {rank['rank']} does" + (" ([-1]: of the patch or turn before)" if late else "")
     yield from (f"  {line}" for line in rank["program"])
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mmm_graph.graph.graph import Graph, Link, Loop, Node, Ref
+from mmm_graph.registry.node_type import Ports
 from mmm_graph.spec.ports import PortType
 
 OUTER = frozenset(("$in", "$data", "$params", "$none"))
@@ -140,3 +141,17 @@ def keyed(inputs: Mapping[str, Link]) -> Iterator[tuple[str, Ref]]:
             yield key, link
         else:
             yield from ((f"{key}#{i}", ref) for i, ref in enumerate(link))
+
+
+def optional_keys(node: Node, ports: Ports) -> frozenset[str]:
+    """Keys of a node's inputs whose absence is handed on as None instead of skipping the node."""
+    found = set()
+    for key, _ in keyed(node.inputs):
+        port, _, field_name = key.partition("#")[0].partition(".")
+        type_ = ports.get(port)
+        if type_ is None:
+            continue
+        inner = (type_.fields or {}).get(field_name)
+        if type_.optional or (inner is not None and inner.optional):
+            found.add(key)
+    return frozenset(found)

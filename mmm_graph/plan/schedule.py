@@ -14,7 +14,7 @@ from mmm_graph.plan.ops import Drop, Move, Task, Value
 WINDOW = 256
 """Tasks of each request that the order may choose from."""
 TOGETHER = ("slice", "repeat")
-"""What the ranks of a task do with each other, from one start to one end; anything else each does for itself."""
+"""What the ranks of a task are taken to do in step with each other; anything else each does when it is free."""
 Step = Task | Move | Drop
 _tuple: Any = tuple.__new__  # a NamedTuple without its Python constructor
 
@@ -36,8 +36,8 @@ def order(
     Args:
         streams: of the requests.
         start: values that every rank has.
-        steady: whether a value has the same shape, or is absent, in every turn; then only its first message on an
-            edge is late.
+        steady: whether a value has the same shape, or is absent, in this turn and all that follow; then only the
+            first such message on an edge is late.
         in_flight: most requests at once; None = all.
     """
     if ranks == 1:
@@ -102,7 +102,9 @@ class Schedule:
         self.waiting: dict[object, list[_Waiting]] = {}  # by (value, rank), or the id of a task
         self.reads: dict[tuple[Value, int], int] = {}  # readers to come, by rank
         self.closed: set[Value] = set()
-        self.seen: set[tuple[int, int, Value]] = set()  # messages that have gone, but for their turn
+        self.seen: set[tuple[int, int, Value]] = (
+            set()
+        )  # messages of steady values that have gone, but for their turn
         self.free: dict[int, float] = {}
         self.done: dict[tuple[object, ...], float] = {}
         self.ready: list[tuple[float, tuple[int, int], _Waiting]] = []
@@ -192,8 +194,9 @@ class Schedule:
     def _move(self, value: Value, rank: int) -> None:
         home = self.home[value]
         key = (home, rank, value._replace(step=()))
-        late = key not in self.seen or not self.steady(value)
-        self.seen.add(key)
+        settled = self.steady(value)
+        late = not settled or key not in self.seen
+        (self.seen.add if settled else self.seen.discard)(key)  # a declared one is like the last late one
         self.held[value][rank] = self.held[value][home] + self.move_s(value)
         self.queue.append(Move(value, home, rank, late))
 

@@ -99,13 +99,13 @@ class Timeline:
     """Who did what when.
 
     Attributes:
-        alike: how many members of a task do different things; the others repeat them.
+        distinct: how many members of a task do different things; the others repeat them.
     """
 
     ranks: int
     done: Sequence[Done]
     messages: Sequence[Message] = ()
-    alike: Callable[[Task], int] = field(default=lambda task: len(task.ranks), repr=False)
+    distinct: Callable[[Task], int] = field(default=lambda task: len(task.ranks), repr=False)
 
     @cached_property
     def span_s(self) -> float:
@@ -117,7 +117,7 @@ class Timeline:
     @cached_property
     def work_s(self) -> float:
         """What there is to do; what several ranks do alike counts once."""
-        return sum((d.end_s - d.start_s) * self.alike(d.task) / len(d.task.ranks) for d in self.done)
+        return sum((d.end_s - d.start_s) * self.distinct(d.task) / len(d.task.ranks) for d in self.done)
 
     @property
     def efficiency(self) -> float:
@@ -135,33 +135,33 @@ class Timeline:
     def within(self, path: str, depth: int = 0) -> Timeline:
         """What belongs to the turns of a loop with so many loops around it."""
         own = [d for d in self.done if d.at.node.startswith(f"{path}/") and len(d.at.step) > depth]
-        return Timeline(self.ranks, own, (), self.alike)
+        return Timeline(self.ranks, own, (), self.distinct)
 
 
 def simulate(
     blocks: Blocks, costs: Costs | None = None, *, requests: int = 1, symbols: Mapping[str, int] | None = None
 ) -> Timeline:
     """Alike requests under the plan of their blocks, in the order that the ranks follow."""
-    return replay(whole_order(blocks, requests, symbols), blocks.plan.ranks, costs or Costs(), _alike(blocks))
+    return replay(whole_order(blocks, requests, symbols), blocks.plan.ranks, costs or Costs(), _distinct(blocks))
 
 
 def replay(
     sequence: Iterable[Step],
     ranks: int,
     costs: Costs,
-    alike: Callable[[Task], int] = lambda task: len(task.ranks),
+    distinct: Callable[[Task], int] = lambda task: len(task.ranks),
 ) -> Timeline:
     """Each rank does its own part in the given order, as soon as what it reads is there.
 
     Ranks that run a slice of a model together on the same share of a batch exchange in its layers: they start and end
     together. Other members of a task do not wait for each other.
     """
-    return _Replay(ranks, costs, alike).run(sequence)
+    return _Replay(ranks, costs, distinct).run(sequence)
 
 
 class _Replay:
-    def __init__(self, ranks: int, costs: Costs, alike: Callable[[Task], int]) -> None:
-        self.ranks, self.costs, self.alike = ranks, costs, alike
+    def __init__(self, ranks: int, costs: Costs, distinct: Callable[[Task], int]) -> None:
+        self.ranks, self.costs, self.distinct = ranks, costs, distinct
         self.free = [0.0] * ranks
         self.there: dict[tuple[Value, int], float] = {}
         self.done: list[Done] = []
@@ -177,7 +177,7 @@ class _Replay:
             else:
                 for value in item.values:
                     self.there.pop((value, item.rank), None)
-        return Timeline(self.ranks, self.done, self.messages, self.alike)
+        return Timeline(self.ranks, self.done, self.messages, self.distinct)
 
     def _do(self, task: Task, members: Sequence[int]) -> None:
         start = 0.0
@@ -213,7 +213,7 @@ def _together(task: Task) -> Iterator[list[int]]:
     yield from groups.values()
 
 
-def _alike(blocks: Blocks) -> Callable[[Task], int]:
+def _distinct(blocks: Blocks) -> Callable[[Task], int]:
     """How many members of a task do different things: shares, pieces, and halves of layers."""
 
     def count(task: Task) -> int:

@@ -1,11 +1,12 @@
-"""Which values of a loop are alike in every turn, so that only their first message has to say what it is."""
+"""Which values of a loop are alike in every turn, and from which turn on: one message has to say what they are."""
 
 from __future__ import annotations
 
-from mmm_graph.graph.graph import Call, Node, Ref
+from mmm_graph.graph.graph import Call, Loop, Node, Ref
 from mmm_graph.plan.block import Block, Blocks, Step
-from mmm_graph.plan.flow import Scope
+from mmm_graph.plan.flow import OUTER, Scope, keyed, loop_sources
 from mmm_graph.plan.ops import Value
+from mmm_graph.plan.presence import Presence, sizes_in
 from mmm_graph.plan.rows import IMAGES, model_type
 from mmm_graph.spec.ports import PortType
 
@@ -14,23 +15,31 @@ FIXED = IMAGES | {"Scalar", "Bool", "State", "Times", "Audio", "Mel"}
 
 
 class Steady:
-    """Tells whether a value has the same shape, dtype and presence in all turns of its loop."""
+    """Tells whether a value has the same shape, dtype and presence in this turn and in all that follow.
+
+    Attributes:
+        names: of values that have, with the first such turn of each loop around them.
+    """
 
     def __init__(self, blocks: Blocks) -> None:
         self.flow, self.blocks = blocks.flow, blocks
+        self.presence = Presence(blocks.flow, blocks.registry, blocks.needs.carry)
         self._paths: dict[str, bool] = {}
-        self.names: frozenset[str] = frozenset(self._names(blocks.main))
+        self.names = self._names(blocks.main)
 
     def __call__(self, value: Value) -> bool:
-        return value.name in self.names
+        first = self.names.get(value.name)
+        return first is not None and all(i >= n for i, n in zip(value.step, first, strict=False))
 
-    def _names(self, block: Block) -> set[str]:
-        found: set[str] = set()
+    def _names(self, block: Block) -> dict[str, tuple[int, ...]]:
+        found: dict[str, tuple[int, ...]] = {}
         for entry in block.entries:
             if not isinstance(entry, Step):
                 found |= self._names(entry.block)
             elif entry.path in self.flow.sites and self._path(entry.path):
-                found.update(name for _, name in entry.writes)
+                turns = [self.presence.settled(loop.path) for loop in self.flow.sites[entry.path].scope]
+                known = tuple(n for n in turns if n is not None)
+                found.update({name: known for _, name in entry.writes} if len(known) == len(turns) else {})
         return found
 
     def _path(self, path: str) -> bool:
@@ -43,24 +52,34 @@ class Steady:
         site = self.flow.sites[path]
         if not site.scope or any(scope for _, scope in self.flow.conditions(path)):
             return False
-        if not self._keeps_shape(site.node):
+        if isinstance(site.node, Loop) or not self._keeps_shape(site.node, site.scope):
             return False
         return all(self._input(ref, scope) for _, ref, scope in self.flow.inputs(path))
 
-    def _keeps_shape(self, node: Node) -> bool:
+    def _keeps_shape(self, node: Node, scope: Scope) -> bool:
+        """Its outputs are always there, of kinds whose sizes are those of its inputs: nothing is routed or grows."""
         if isinstance(node, Call):
             kind = model_type(self.blocks.graph, self.blocks.registry, node.model)
             if kind.methods[node.method].path is not None:
                 return True
-        return all(_is_fixed(t) for t in node.outputs.values())
+        inputs = [self.flow.type(ref, scope) for _, ref in keyed(node.inputs)]
+        known = {name for type_ in inputs for name in sizes_in(type_)}
+        outputs = node.outputs.values()
+        return all(_is_fixed(t) and not t.optional and known.issuperset(sizes_in(t)) for t in outputs)
 
     def _input(self, ref: Ref, scope: Scope) -> bool:
-        home = self.flow.home(ref, scope) if ref.source != "$each" else ()
+        if ref.source in ("$each", *OUTER):
+            return True
+        home = self.flow.home(ref, scope)
         if not home:
             return True
         if ref.source == "$carry":
             return _is_fixed(self.flow.type(ref, scope))
-        return self._path(ref.source) if len(home) == len(scope) else True
+        node = self.flow.sites[ref.source].node
+        if isinstance(node, Loop):  # its last turn, of which there is always the same number
+            inside = ref.port not in node.collect and node.until is None
+            return inside and all(self._input(r, s) for r, s in loop_sources(node, ref.port, home))
+        return self._path(ref.source)
 
 
 def _is_fixed(type_: PortType | None) -> bool:

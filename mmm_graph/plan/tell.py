@@ -39,7 +39,8 @@ def tell(program: Iterable[Instruction], blocks: Blocks) -> Iterator[str]:
     """One line for each instruction but Free, which nobody has to know.
 
     Lines stand in the order in which the rank goes through them. Under `turn 3` is what follows the first instruction
-    of turn 3 until the first of turn 4, likewise for patches; what is of an earlier turn or patch says so.
+    of turn 3 until the first of turn 4, likewise for patches. `[-1]` is of the patch before, `[-1 turn]` of the turn
+    before, `[all]` is done once for all patches.
     """
     reader = _Reader(blocks)
     return _Teller(blocks.plan.loops).told([*reader.lines(program)], 0)
@@ -71,8 +72,8 @@ class _Reader:
         site = self.flow.sites.get(path)
         if site is None:
             return ()
-        around = (*(loop.path for loop in site.scope), path) if isinstance(site.node, Loop) else None
-        return (around or tuple(loop.path for loop in site.scope))[: len(step)]
+        around = [*(loop.path for loop in site.scope), *([path] if isinstance(site.node, Loop) else [])]
+        return tuple(around[: len(step)])
 
     def _run(self, item: Run, loops: tuple[str, ...]) -> str:
         kind, at = str(item.fn[0]), item.at
@@ -158,44 +159,59 @@ class _Teller:
 
     def _turns(self, lines: Sequence[Line], loop: str, depth: int) -> Iterator[str]:
         chunks = _chunks(lines, lambda line: line.step[depth] if _is_in(line, loop, depth) else None)
-        told = [(self._note(loop, t), tuple(self._turn(chunk, t, depth)), t) for t, chunk in chunks]
+        plan, told = self.loops.get(loop, LoopPlan()), []
+        for turn, chunk in chunks:
+            place = turn, 1 if _is_warm(plan, turn) else plan.patches
+            told.append((_note(plan, turn), tuple(self._turn(chunk, place, depth)), turn))
         for (note, same), run in groupby(told, key=lambda item: item[:2]):
             yield _header("turn", [t for _, _, t in run], note)
             yield from (f"  {text}" for text in same)
 
-    def _note(self, loop: str, turn: int) -> str:
-        plan = self.loops.get(loop)
-        if plan is None or plan.patches == 1:
-            return ""
-        if plan.warmup == "all" or turn < plan.warmup:
-            return "warm-up on whole images"
-        return "the first in patches" if turn == plan.warmup else ""
-
-    def _turn(self, lines: Sequence[Line], turn: int, depth: int) -> Iterator[str]:
-        num = 1 + max((line.patch for line in lines if len(line.step) == depth + 1), default=ALL)
-        if num <= 1:
-            yield from self.told([_aged(line, turn, depth) for line in lines], depth + 1)
-            return
+    def _turn(self, lines: Sequence[Line], place: tuple[int, int], depth: int) -> Iterator[str]:
+        """Lines of a turn, by patch where it has any; `place`: (turn, patches in it)."""
+        turn, num = place
 
         def own(line: Line) -> int | None:
-            return line.patch if line.patch >= 0 and line.step[depth : depth + 1] == (turn,) else None
+            is_own = line.patch != ALL and len(line.step) == depth + 1 and line.step[depth] == turn
+            return line.patch if is_own else None
 
-        chunks = _chunks(lines, own)
-        told = [(tuple(self._patch(chunk, (turn, p, num), depth)), p) for p, chunk in chunks]
+        if num == 1 or all(own(line) is None for line in lines):
+            yield from self.told([_aged(line, turn, depth) for line in lines], depth + 1)
+            return
+        told = [(tuple(self._patch(chunk, (turn, p, num), depth)), p) for p, chunk in _chunks(lines, own)]
         for same, run in groupby(told, key=lambda item: item[0]):
-            yield _header("patch", [p for _, p in run])
+            patches = [p for _, p in run]
+            if patches == [ALL]:  # before the first patch
+                yield from same
+                continue
+            yield _header("patch", patches)
             yield from (f"  {text}" for text in same)
 
     def _patch(self, lines: Iterable[Line], place: tuple[int, int, int], depth: int) -> Iterator[str]:
+        """Lines that stand under a patch; `place`: (turn, patch, patches of the loop)."""
         turn, patch, num = place
         found = []
         for line in lines:
-            if line.patch == ALL or len(line.step) <= depth:
+            if len(line.step) <= depth or (line.patch == ALL and (line.step[depth] < turn or patch == ALL)):
                 found.append(_aged(line, turn, depth))
-                continue
-            age = (turn - line.step[depth]) * num + patch - line.patch
-            found.append(replace(line, step=(), back=f"[-{age}]" if age else ""))
-        yield from self._plain(found, depth)
+            elif line.patch == ALL:
+                found.append(replace(line, step=(), back="[all]"))
+            else:
+                age = (turn - line.step[depth]) * num + patch - line.patch
+                found.append(replace(line, step=(), back=f"[-{age}]" if age else ""))
+        yield from self._plain(found, depth + 1)
+
+
+def _note(plan: LoopPlan, turn: int) -> str:
+    if plan.patches == 1:
+        return ""
+    if _is_warm(plan, turn):
+        return "warm-up on whole images"
+    return "the first in patches" if turn == plan.warmup else ""
+
+
+def _is_warm(plan: LoopPlan, turn: int) -> bool:
+    return plan.warmup == "all" or turn < plan.warmup
 
 
 def _chunks(lines: Iterable[Line], number: Callable[[Line], int | None]) -> list[tuple[int, list[Line]]]:
@@ -219,7 +235,7 @@ def _joined(messages: Iterable[Line]) -> Iterator[tuple[str, str]]:
         names.setdefault(tuple(dict.fromkeys(found)), []).append(name)
     for to, found_names in names.items():
         word = "rank" if len(to) == 1 else "ranks"
-        yield f"{', '.join(found_names)}", f"{word} {', '.join(map(str, to))}"
+        yield ", ".join(found_names), f"{word} {', '.join(map(str, to))}"
 
 
 def _is_in(line: Line, loop: str, depth: int) -> bool:

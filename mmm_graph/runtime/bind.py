@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mmm_graph.errors import RunError, problem
 from mmm_graph.graph.graph import Call, Node, Op
 from mmm_graph.nn.noise import Noise
-from mmm_graph.plan.flow import Flow, keyed
+from mmm_graph.plan.flow import Flow, keyed, optional_keys
 from mmm_graph.plan.ops import At, Fn
 from mmm_graph.registry.node_type import Method, OpType, Ports, resolve
 from mmm_graph.registry.registry import Registry
@@ -81,7 +81,7 @@ class Binder(dict[Fn, Bound]):
         bound = Bound(
             _none,
             whens=whens,
-            optional=_optional(node, ports),
+            optional=optional_keys(node, ports),
             ports=frozenset(node.outputs),
             label=label,
             place=node.place,
@@ -251,20 +251,6 @@ def _moved(found: Mapping[str, Any], ports: tuple[str, ...], device: torch.devic
         if isinstance(value, Tensor) and value.device.type == "cpu":
             values[port] = value.to(device, non_blocking=True)
     return values
-
-
-def _optional(node: Node, ports: Ports) -> frozenset[str]:
-    """Keys whose absence is handed on as None instead of skipping the node."""
-    found = set()
-    for key, _ in keyed(node.inputs):
-        port, _, field_name = key.partition("#")[0].partition(".")
-        type_ = ports.get(port)
-        if type_ is None:
-            continue
-        inner = (type_.fields or {}).get(field_name)
-        if type_.optional or (inner is not None and inner.optional):
-            found.add(key)
-    return frozenset(found)
 
 
 def _state_keys(ports: Ports) -> list[str]:

@@ -26,7 +26,18 @@ class Bound:
         shared: other ranks do it at the same time, and ask each other.
     """
 
-    __slots__ = ("function", "guarded", "label", "optional", "place", "ports", "raw", "shared", "visible", "whens")
+    __slots__ = (
+        "function",
+        "guarded",
+        "label",
+        "optional",
+        "place",
+        "ports",
+        "raw",
+        "shared",
+        "visible",
+        "whens",
+    )
 
     def __init__(
         self,

@@ -214,7 +214,7 @@ def _numbers(parts: Parts) -> list[Tensor]:
 
 def _note(lanes: Lanes, name: Value, source: int) -> None:
     if lanes.note is not None:
-        lanes.note(f"waits for {spoken(name)} from rank {source}")
+        lanes.note(f"waits for {spoken(name)} from rank {source}".replace("`", ""))  # notes are quoted
 
 
 def _undeclared(name: Value, what: str, known: Form | None) -> RunError:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Literal, NamedTuple
@@ -21,7 +22,8 @@ from mmm_graph.runtime.distributed import Processes
 from mmm_graph.runtime.lanes import Lanes
 from mmm_graph.runtime.supervised import notes
 from mmm_graph.runtime.transport import Transport
-from mmm_graph.runtime.wires import Gloo, Nccl, Staged, Wire
+from mmm_graph.runtime.watchdog import Watchdog, connect
+from mmm_graph.runtime.wires import FOREVER, Gloo, Nccl, Staged, Wire
 from mmm_graph.runtime.world import agree, checked
 
 Backend = Literal["gloo", "nccl"]
@@ -37,7 +39,7 @@ class _Place(NamedTuple):
     size: int
     local_rank: int
     local_size: int
-    address: str
+    store: tuple[str, int]
 
 
 class ProcessWorld:
@@ -57,8 +59,9 @@ class ProcessWorld:
         self._gloo = host = Gloo(everybody)
         self._nccl = Nccl(place.rank, device) if backend == "nccl" else None
         onboard: Wire | None = self._nccl or (Staged(host) if device.type == "cuda" else None)
-        self._carrier = Processes(place.rank, host, onboard, device, timeout_s, self.edges)
-        self._transport = Lanes(self._carrier, self._note)
+        self._carrier = Processes(place.rank, host, onboard, device, FOREVER.total_seconds(), self.edges)
+        self._watchdog = Watchdog(place.rank, place.size, timeout_s, connect(*place.store, timeout_s))
+        self._transport = Lanes(self._carrier, self.note)
         self._groups: dict[tuple[int, ...], Group | None] = {}
 
     @classmethod
@@ -68,7 +71,7 @@ class ProcessWorld:
         """Meet the others.
 
         Args:
-            timeout_s: how long a rank may keep another one waiting, here and later.
+            timeout_s: how long the others may take to come, one may stand still, or all ranks of a run get no further.
             device: "cpu", or "cuda" for one device for each rank of a machine.
             backend: what moves tensors of devices; default nccl. gloo takes them by way of the host, and ranks may
                 share a device.
@@ -87,7 +90,8 @@ class ProcessWorld:
                 world_size=place.size,
             )
         except RuntimeError as error:
-            message = f"rank {place.rank} did not meet the other {place.size - 1} at {place.address}: {error}"
+            address = "{}:{}".format(*place.store)
+            message = f"rank {place.rank} did not meet the other {place.size - 1} at {address}: {error}"
             hint = "all ranks must start within the time-out, and reach that address"
             raise RunError(problem("E726", message, hint=hint)) from error
         return cls(place, where, backend, timeout_s)
@@ -115,7 +119,7 @@ class ProcessWorld:
     def _new_group(self, members: tuple[int, ...]) -> Group | None:
         if len(members) == 1:
             return ALONE if self.rank in members else None
-        handle = dist.new_group(list(members), timeout=timedelta(seconds=self.timeout_s))
+        handle = dist.new_group(list(members), timeout=FOREVER)
         if self.rank not in members:
             return None
         mesh = DeviceMesh.from_group(handle, self.device.type)
@@ -140,18 +144,29 @@ class ProcessWorld:
         agree(self, what, digest)
 
     def note(self, text: str) -> None:
+        self._watchdog.note(text)
         if self._note is not None:
             self._note(text)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        self._watchdog.is_inside = True
+        try:
+            yield
+        finally:
+            self._watchdog.is_inside = False
 
     def close(self) -> None:
         self._transport.flush()
         self.gather(None)  # who leaves while another one still reads may reset the connection
         self._carrier.flush()
+        self._watchdog.end()
         self._gloo.end()
         dist.destroy_process_group()
 
     def abort(self) -> None:
         """Leave at once: the others find out."""
+        self._watchdog.end()
         self._gloo.abort()
         if self._nccl is not None:
             dist.distributed_c10d._abort_process_group()  # what waits on a stream would wait for ever
@@ -165,7 +180,7 @@ def _place() -> _Place:
         raise RunError(problem("E726", message, hint="start it with `mmm run --nproc N`, or with torchrun"))
     rank, size = int(env["RANK"]), int(env["WORLD_SIZE"])
     local = int(env.get("LOCAL_RANK", rank)), int(env.get("LOCAL_WORLD_SIZE", size))
-    return _Place(rank, size, *local, f"{env['MASTER_ADDR']}:{env['MASTER_PORT']}")
+    return _Place(rank, size, *local, (env["MASTER_ADDR"], int(env["MASTER_PORT"])))
 
 
 def _device(place: _Place, name: str, backend: Backend) -> torch.device:

@@ -110,7 +110,7 @@ class Work:
         executor = Executor(calls, transport, start, watch=watch, cancel=cancel, failed=failed, note=note)
         self._open(world, start)
         try:
-            with torch.set_grad_enabled(bool(self.train)):
+            with torch.set_grad_enabled(bool(self.train)), world.running():
                 executor.execute(self._program(world, start))
             transport.flush()
             if failed is not None and self.tools.world is not None:
@@ -194,7 +194,9 @@ def _share_failures(world: World, failed: dict[str, MmmError]) -> None:
     own = {r: [[p.code, p.message, p.hint] for p in e.problems] for r, e in failed.items()}
     for rank, found in enumerate(world.gather(own)):
         for request, problems in found.items():
-            made = [problem(code, f"{message} (on rank {rank})", hint=hint) for code, message, hint in problems]
+            made = [
+                problem(code, f"{message} (on rank {rank})", hint=hint) for code, message, hint in problems
+            ]
             failed.setdefault(request, RunError(made))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -58,6 +59,9 @@ class World(Protocol):
     def note(self, text: str) -> None:
         """Say what this rank is doing, for whoever supervises it. Costs about a microsecond."""
 
+    def running(self) -> AbstractContextManager[None]:
+        """Inside, a world that gets no further is one that hangs."""
+
     def close(self) -> None:
         """Leave in order, when all messages have arrived. Raises E720."""
 
@@ -89,6 +93,9 @@ class LocalWorld:
 
     def note(self, text: str) -> None:
         """Nobody supervises it."""
+
+    def running(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def close(self) -> None:
         """Nothing is on its way."""
@@ -223,6 +230,9 @@ class _ThreadRank:
 
     def note(self, text: str) -> None:
         self._meeting.notes[self.rank] = text
+
+    def running(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def close(self) -> None:
         self._transport.flush()

@@ -147,6 +147,22 @@ def test_twenty_killed_ranks(tmp_path: Path) -> None:
 
 
 @pytest.mark.dist
+def test_a_rank_that_stands_still_ends_the_run(tmp_path: Path) -> None:
+    words = ("run", DIT, "--set", "steps=1000", "--plan", "pipe2", "--nproc", "2", "--timeout", "4")
+    process = start(*words, cwd=tmp_path)
+    while len(children(process.pid)) < 2:
+        time.sleep(0.05)
+    time.sleep(8)
+    pids = children(process.pid)
+    os.kill(pids[1], signal.SIGSTOP)
+    began = time.monotonic()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1 and time.monotonic() - began < 30
+    assert err.count("error[") == 1 and "E720" in err and "rank 1" in err, err
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+@pytest.mark.dist
 def test_ctrl_c_ends_all_ranks(tmp_path: Path) -> None:
     process = start("run", DIT, "--set", "steps=1000", "--plan", "pipe2", "--nproc", "2", cwd=tmp_path)
     while len(children(process.pid)) < 2:

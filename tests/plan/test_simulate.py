@@ -76,12 +76,12 @@ def test_what_ranks_do_alike_counts_once() -> None:
     case = Case(sizes=(("tensor", 2),), groups=(0,), patches=1)
     found = simulate(case.blocks["0"], Costs(lambda task, member: 1.0))
     slices = [d for d in found.done if d.task.fn[0] == "slice" and d.at.node == "denoise/pc"]
-    assert {found.alike(d.task) for d in slices} == {2}
-    assert {found.alike(d.task) for d in found.done if d.task.fn == ("op", "noise")} == {1}
+    assert {found.distinct(d.task) for d in slices} == {2}
+    assert {found.distinct(d.task) for d in found.done if d.task.fn == ("op", "noise")} == {1}
     graph = shard_graph(steps=2)
     twice = make_plan(graph, SHARD_REGISTRY, {"net": [((0, 1), 0, 6)]})
     found = simulate(whole_blocks(graph, SHARD_REGISTRY, twice), Costs(lambda task, member: 1.0))
-    assert {found.alike(d.task) for d in found.done} == {1} and found.efficiency < 0.6
+    assert {found.distinct(d.task) for d in found.done} == {1} and found.efficiency < 0.6
 
 
 def task(name: str, ranks: tuple[int, ...], reads=(), fn: str = "slice") -> Task:

@@ -16,9 +16,11 @@ def told(case: Case, rank: int = 0) -> list[str]:
     return list(tell(project(case.sequence, rank), case.blocks["0"]))
 
 
-def plain(text: str = DRAW, **params: int) -> Blocks:
-    graph = shard_graph(text, **params)
-    return blocks_of(graph, make_plan(graph, SHARD_REGISTRY))
+def plain(text: str = DRAW, patches: int = 1) -> Blocks:
+    graph = shard_graph(text)
+    return blocks_of(
+        graph, make_plan(graph, SHARD_REGISTRY, loops={"denoise": LoopPlan(patches=patches, warmup=0)})
+    )
 
 
 def run(node: str, turn: int, patch: int = ALL) -> Run:
@@ -49,7 +51,20 @@ def test_what_is_of_an_earlier_turn_says_so() -> None:
 def test_patches_of_a_turn_are_told_once_and_counted_over_turns() -> None:
     items = [run(node, t - (node == "pu" and p == 0), p if node == "pc" else 1 - p) for t in (1, 2, 3) for p in (0, 1)
              for node in ("pc", "pu")]  # fmt: skip
-    assert list(tell(items, plain())) == ["turn 1..3  x 3", "  patch 0..1  x 2", "    pc", "    [-1] pu"]
+    assert list(tell(items, plain(patches=2))) == [
+        "turn 1..3  x 3",
+        "  patch 0..1  x 2",
+        "    pc",
+        "    [-1] pu",
+    ]
+
+
+def test_what_is_done_once_for_all_patches() -> None:
+    items = [run("pu", 1), run("pc", 1, 0), run("pc", 1, 1), run("step", 1), run("pc", 2, 0), run("step", 1)]
+    assert list(tell(items, plain(patches=2))) == [
+        "turn 1", "  pu", "  patch 0", "    pc", "  patch 1", "    pc", "    [all] step",
+        "turn 2", "  patch 0", "    pc", "    [-1 turn] step",
+    ]  # fmt: skip
 
 
 def test_warm_up_switch_and_steady_turns() -> None:
@@ -60,6 +75,10 @@ def test_warm_up_switch_and_steady_turns() -> None:
         "sheet -> image", "output image", "output sheet",
     ]  # fmt: skip
     assert any("forget what denoise has kept" in line for line in found)
+    warm = found[found.index(heads[0]) : found.index(heads[1])]
+    assert not any("patch 0" in line for line in warm), (
+        "rows that are cut there for the first patches are of the turn"
+    )
 
 
 def test_messages_with_the_same_ends_are_one_line() -> None:

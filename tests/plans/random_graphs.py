@@ -15,6 +15,7 @@ from mmm_graph.plan.flow import Flow
 from mmm_graph.plan.homes import state_groups
 from mmm_graph.plan.place import Branches, Plan, make_plan
 from mmm_graph.runtime.engine import Request
+from mmm_graph.spec import to_yaml
 from tests.runtime.toys import denoiser_parts, toy_graph, toy_registry
 
 REGISTRY = toy_registry()
@@ -70,6 +71,14 @@ class Case:
     branches: Branches
     plan: Plan
 
+    def __repr__(self) -> str:
+        """What a failure is understood by."""
+        models = {m: [(s.ranks, s.a, s.b) for s in chain] for m, chain in self.plan.models.items()}
+        homes = {path: [m.rank for m in team] for path, team in self.plan.nodes.items()}
+        asked = [{k: v for k, v in r.inputs.items() if k not in ("x", "t", "prompt")} for r in self.requests]
+        spec = {k: self.spec[k] for k in ("nodes", "outputs")}
+        return to_yaml({**spec, "slices": str(models), "homes": str(homes), "requests": str(asked)})
+
 
 class Drawn:
     """Draws the nodes of one graph; every node has a number of its own."""
@@ -84,7 +93,7 @@ class Drawn:
             "uncond": {"call": "text", "in": {"text": "$in.prompt"}, **self.when(seen)},
             **self.nodes(seen, self.draw(st.integers(2, 6)), depth=0),
         }
-        links = [link for link, _ in seen.latents[1:]] + seen.shown
+        links = ["cond", *(link for link, _ in seen.latents[1:]), *seen.shown]
         wanted = self.draw(st.lists(st.sampled_from(links), min_size=1, max_size=4, unique=True))
         outputs = {f"o{i}": link for i, link in enumerate(wanted)}
         return {"mmm": 1, "name": "random", "inputs": INPUTS, "models": MODELS, "nodes": nodes, "outputs": outputs}

@@ -51,5 +51,5 @@ def test_any_placement_of_any_graph(case: Case) -> None:
 @pytest.mark.slow
 @settings(max_examples=MANY, suppress_health_check=CALM)
 @given(cases())
-def test_many_placements_of_many_graphs(case: Case) -> None:
+def test_thousands_of_them(case: Case) -> None:
     check_placement(case)

@@ -139,7 +139,7 @@ def test_a_rank_that_waits_says_so() -> None:
     world, notes = Threads(2), list[str]()
     world.at(0).send(1, X, 1, True)
     world.at(1, notes.append).recv(X, 0, True).wait()
-    assert notes == ["waits for `node.x` (request r) from rank 0"]
+    assert notes == ["waits for node.x (request r) from rank 0"]
 
 
 def test_nothing_goes_to_oneself_or_along_an_edge_that_is_not_open() -> None:
