@@ -100,6 +100,7 @@ def graph(name: str, steps: int, plans: Mapping[str, Any]) -> dict[str, Any]:
         "denoiser.dit", DIT, {"label": "$in.label"})  # fmt: skip
     found: dict[str, Any] = {
         "mmm": 1,
+        "params": {"steps": {"type": "int", "default": steps}},
         "inputs": {"x": "Latents[b,4,64,64]"},
         "models": {
             "net": {"kind": kind, "init": "default", "config": config},
@@ -108,7 +109,7 @@ def graph(name: str, steps: int, plans: Mapping[str, Any]) -> dict[str, Any]:
             "guide": {"kind": "guidance.cfg", "config": {"scale": 4.0}},
         },
         "nodes": {
-            "times": {"call": "law.times", "config": {"steps": steps}},
+            "times": {"call": "law.times", "config": {"steps": "$params.steps"}},
             "denoise": {
                 "op": "diffusion.denoise",
                 "use": {"denoiser": "net", "sampler": "sampler", "guidance": "guide"},
@@ -190,14 +191,15 @@ def measure(name: str, plans: Mapping[str, Any], world: ProcessWorld, args: Any)
 
 
 def single(session: Session, name: str, number: int) -> Tensor | None:
-    """One image, another one each round, since results are kept."""
-    return next(iter(session.run(**given(name, number)).values()), None)
+    """One image, another one each round, since results are kept; of one step to warm up."""
+    more = {"steps": 1} if number < 0 else {}
+    return next(iter(session.run(**given(name, number), **more).values()), None)
 
 
 def stream(session: Session, name: str, number: int) -> Tensor | None:
     """Many requests through one pipeline."""
-    first = (number + 1) * REQUESTS
-    results = session.map([{"id": str(i), **given(name, i)} for i in range(first, first + REQUESTS)])
+    first, count = (number + 1) * REQUESTS, REQUESTS if number >= 0 else 2
+    results = session.map([{"id": str(i), **given(name, i)} for i in range(first, first + count)])
     for result in results.values():
         if result.error is not None:
             raise result.error

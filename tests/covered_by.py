@@ -20,6 +20,7 @@ COVERED_BY = {
     "mmm_graph/graph/wire.py": COMPILE,
     "mmm_graph/api/needs.py": "tests/api/test_session.py",
     "mmm_graph/__main__.py": "tests/runtime/test_launch.py",
+    "mmm_graph/runtime/bound.py": "tests/runtime/test_bind.py",
     "mmm_graph/runtime/lanes.py": "tests/runtime/test_transport.py",
     "mmm_graph/runtime/lost.py": "tests/runtime/test_transport.py",
     "mmm_graph/runtime/process_world.py": "tests/runtime/test_world.py",

@@ -150,10 +150,8 @@ def variants(spec: GraphSpec, names: Iterable[str]) -> Iterator[tuple[str, Named
             continue
         for mode in GROUP_NORMS:
             axes = {"unet": {"patch": patch.model_copy(update={"group_norm": mode})}}
-            yield (
-                f"`{name}`, group norm {mode}",
-                plan._replace(spec=plan.spec.model_copy(update={"axes": axes})),
-            )
+            changed = plan.spec.model_copy(update={"axes": axes})
+            yield f"`{name}`, group norm {mode}", plan._replace(spec=changed)
 
 
 def warmed(plan: NamedPlan, warmup: int | str) -> NamedPlan:

@@ -55,8 +55,8 @@ class Exchange(Protocol):
     def bind(self, at: Where) -> None:
         """Called once before each Run, outside traced code: which request, step and piece comes next."""
 
-    def clear(self, request: str) -> None:
-        """Forget what is kept for a request that has ended."""
+    def clear(self, request: str, within: str = "") -> None:
+        """Forget what is kept for a request that has ended, or for its nodes inside `within`, a loop that has."""
 
     def attention(
         self,
@@ -106,7 +106,7 @@ class Single:
     def bind(self, at: Where) -> None:
         return None
 
-    def clear(self, request: str) -> None:
+    def clear(self, request: str, within: str = "") -> None:
         return None
 
     def attention(

@@ -27,8 +27,8 @@ class Phased:
         now.bind(at)
         self.now = now
 
-    def clear(self, request: str) -> None:
-        self.warm.clear(request)
+    def clear(self, request: str, within: str = "") -> None:
+        self.warm.clear(request, within)
 
     def attention(
         self,

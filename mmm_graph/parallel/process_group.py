@@ -23,15 +23,16 @@ class ProcessGroup:
     Args:
         handle: the group, of which this process is a member. Its time-out ends the wait for a silent member; to
             `new_group` it must be given, that of the world does not count.
+        ranks: the members in their order; None = ascending.
 
     Raises (all methods):
         RunError: E720, a member is lost or did not answer in time.
     """
 
-    def __init__(self, handle: dist.ProcessGroup) -> None:
+    def __init__(self, handle: dist.ProcessGroup, ranks: Sequence[int] | None = None) -> None:
         self.handle = handle
-        self.ranks = tuple(dist.get_process_group_ranks(handle))
-        self.index, self.size = dist.get_rank(handle), dist.get_world_size(handle)
+        self.ranks = tuple(dist.get_process_group_ranks(handle) if ranks is None else ranks)
+        self.index, self.size = self.ranks.index(dist.get_rank()), len(self.ranks)
         self._on_host = dist.get_backend(handle) == "gloo"
         self._met = self._on_host
         self._flying: set[_Flight] = set()  # whoever forgets to wait must not take away tensors under way

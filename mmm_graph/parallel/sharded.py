@@ -77,8 +77,8 @@ class Sharded:
     def bind(self, at: Where) -> None:
         self.at = at
 
-    def clear(self, request: str) -> None:
-        self.state.clear(request)
+    def clear(self, request: str, within: str = "") -> None:
+        self.state.clear(request, within)
 
     def attention(
         self,

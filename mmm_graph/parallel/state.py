@@ -28,10 +28,13 @@ class StateStore:
         _finish(request.get(key))
         request[key] = value
 
-    def clear(self, request: str) -> None:
-        """Forget a request."""
-        for value in self._requests.pop(request, {}).values():
-            _finish(value)
+    def clear(self, request: str, within: str = "") -> None:
+        """Forget a request, or what its nodes inside a loop have kept."""
+        kept = self._requests.get(request, {})
+        for key in [key for key in kept if not within or key[0].startswith(f"{within}/")]:
+            _finish(kept.pop(key))
+        if not kept:
+            self._requests.pop(request, None)
 
     def __len__(self) -> int:
         return sum(map(len, self._requests.values()))

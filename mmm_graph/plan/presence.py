@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
-from mmm_graph.graph.graph import Call, Loop, Node, Op, Ref
+from mmm_graph.graph.graph import Call, Graph, Loop, Node, Op, Ref
 from mmm_graph.plan.flow import Flow, Scope, keyed, optional_keys
 from mmm_graph.plan.rows import model_type
-from mmm_graph.registry.node_type import OpType
+from mmm_graph.registry.node_type import OpType, Ports
 from mmm_graph.registry.registry import Registry
-from mmm_graph.spec.ports import PortType
+from mmm_graph.spec.ports import Dim
 
 
 class Outside(NamedTuple):
@@ -94,7 +94,7 @@ class Presence:
         node = self.flow.sites[ref.source].node
         if isinstance(node, Loop):
             return self._of_loop(node, ref.port, scope)
-        if not self._makes_always(node, ref.port, scope):
+        if not self._makes_always(node, ref.port):
             raise Unsure(str(ref))
         return self._of_node(node, scope)
 
@@ -125,32 +125,42 @@ class Presence:
             found |= self._needs(ref, scope, condition=condition)
         return found
 
-    def _makes_always(self, node: Node, port: str, scope: Scope) -> bool:
+    def _makes_always(self, node: Node, port: str) -> bool:
         """Whether what it makes is there whenever it runs: rows of a batch of its own (routing) may be none."""
-        if isinstance(node, Call):
-            method = model_type(self.flow.graph, self.registry, node.model).methods[node.method]
-            if method.path is not None:
-                return True
-        type_ = node.outputs[port]
-        known = {name for _, ref in keyed(node.inputs) for name in sizes_in(self.flow.type(ref, scope))}
-        rows = set(type_.dims[0].over) if type_.dims else set()
-        return not type_.optional and rows <= known
-
-    def _optional(self, node: Node) -> frozenset[str]:
-        if isinstance(node, Op):
-            op = self.registry.get(node.kind)
-            assert isinstance(op, OpType)
-            return optional_keys(node, op.inputs)
-        assert isinstance(node, Call)
-        return optional_keys(
-            node, model_type(self.flow.graph, self.registry, node.model).methods[node.method].inputs
+        inputs, returns, is_path = declared(node, self.flow.graph, self.registry)
+        if is_path:
+            return True
+        dims = returns[port].dims if port in returns else None
+        return (
+            port in returns
+            and not returns[port].optional
+            and sizes_in(dims[:1] if dims else ()) <= of_all(inputs)
         )
 
+    def _optional(self, node: Node) -> frozenset[str]:
+        return optional_keys(node, declared(node, self.flow.graph, self.registry)[0])
 
-def sizes_in(type_: PortType | None) -> set[str]:
-    """Names of sizes in a type."""
-    dims = (type_.dims if type_ is not None else None) or ()
-    return {name for dim in dims for name in (*dim.over, *dim.under)}
+
+def declared(node: Node, graph: Graph, registry: Registry) -> tuple[Ports, Ports, bool]:
+    """(inputs, outputs) as the node's type declares them, and whether it is a path through parts."""
+    if isinstance(node, Op):
+        op = registry.get(node.kind)
+        assert isinstance(op, OpType)
+        return op.inputs, op.returns, False
+    assert isinstance(node, Call)
+    method = model_type(graph, registry, node.model).methods[node.method]
+    return method.inputs, method.returns, method.path is not None
+
+
+def of_all(ports: Ports) -> set[str]:
+    """Names of all sizes in some types."""
+    flat = [inner for port in ports.values() for inner in (port.fields or {"": port}).values()]
+    return set().union(*(sizes_in(port.dims or ()) for port in flat))
+
+
+def sizes_in(dims: Iterable[Dim]) -> set[str]:
+    """Names of sizes; those of configs are numbers."""
+    return {name for dim in dims for name in (*dim.over, *dim.under) if name[0] != "$"}
 
 
 def _through(needs: Needs, before: Reach) -> Needs:

@@ -142,7 +142,9 @@ def simulate(
     blocks: Blocks, costs: Costs | None = None, *, requests: int = 1, symbols: Mapping[str, int] | None = None
 ) -> Timeline:
     """Alike requests under the plan of their blocks, in the order that the ranks follow."""
-    return replay(whole_order(blocks, requests, symbols), blocks.plan.ranks, costs or Costs(), _distinct(blocks))
+    return replay(
+        whole_order(blocks, requests, symbols), blocks.plan.ranks, costs or Costs(), _distinct(blocks)
+    )
 
 
 def replay(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from mmm_graph.graph.graph import Call, Loop, Node, Ref
+from mmm_graph.graph.graph import Loop, Node, Ref
 from mmm_graph.plan.block import Block, Blocks, Step
-from mmm_graph.plan.flow import OUTER, Scope, keyed, loop_sources
+from mmm_graph.plan.flow import OUTER, Scope, loop_sources
 from mmm_graph.plan.ops import Value
-from mmm_graph.plan.presence import Presence, sizes_in
-from mmm_graph.plan.rows import IMAGES, model_type
+from mmm_graph.plan.presence import Presence, declared, of_all, sizes_in
+from mmm_graph.plan.rows import IMAGES
 from mmm_graph.spec.ports import PortType
 
 FIXED = IMAGES | {"Scalar", "Bool", "State", "Times", "Audio", "Mel"}
@@ -52,20 +52,18 @@ class Steady:
         site = self.flow.sites[path]
         if not site.scope or any(scope for _, scope in self.flow.conditions(path)):
             return False
-        if isinstance(site.node, Loop) or not self._keeps_shape(site.node, site.scope):
+        if isinstance(site.node, Loop) or not self._keeps_shape(site.node):
             return False
         return all(self._input(ref, scope) for _, ref, scope in self.flow.inputs(path))
 
-    def _keeps_shape(self, node: Node, scope: Scope) -> bool:
+    def _keeps_shape(self, node: Node) -> bool:
         """Its outputs are always there, of kinds whose sizes are those of its inputs: nothing is routed or grows."""
-        if isinstance(node, Call):
-            kind = model_type(self.blocks.graph, self.blocks.registry, node.model)
-            if kind.methods[node.method].path is not None:
-                return True
-        inputs = [self.flow.type(ref, scope) for _, ref in keyed(node.inputs)]
-        known = {name for type_ in inputs for name in sizes_in(type_)}
-        outputs = node.outputs.values()
-        return all(_is_fixed(t) and not t.optional and known.issuperset(sizes_in(t)) for t in outputs)
+        inputs, returns, is_path = declared(node, self.blocks.graph, self.blocks.registry)
+        known = of_all(inputs)
+        fixed = (
+            _is_fixed(t) and not t.optional and sizes_in(t.dims or ()) <= known for t in returns.values()
+        )
+        return is_path or all(fixed)
 
     def _input(self, ref: Ref, scope: Scope) -> bool:
         if ref.source in ("$each", *OUTER):

@@ -11,6 +11,7 @@ from torch import Tensor
 from mmm_graph.plan.ops import WHOLE, At, Fn, Share
 from mmm_graph.runtime.arguments import Values
 from mmm_graph.runtime.bound import Bound
+from mmm_graph.runtime.values import Absent
 
 IMAGE_AXES = 3
 """A tensor of a state with at least so many axes is like the latents; a smaller one is a constant."""
@@ -28,22 +29,25 @@ EVERY_KEY = _All()
 
 def copy(fn: Fn) -> Bound:
     """("copy", "cut", a, b): rows of a piece; ("copy", "take", k, n): a share of a batch; ("copy", "join", "rows")
-    or ("copy", "join", "batch"): pieces in their order."""
-    form = str(fn[1])
+    or ("copy", "join", "batch"): pieces in their order. What is absent stays so, for the same reason."""
+    form, *rest = fn[1:]
     if form == "join":
-        join_ = _join_rows if fn[2] == "rows" else _join_batch
-        return Bound(lambda args, at: {"x": join_([v for v in args.values() if v is not None])},
-                     optional=EVERY_KEY if fn[2] == "batch" else frozenset(), ports=frozenset("x"))  # fmt: skip
-    first, second = int(str(fn[2])), int(str(fn[3]))
-    work: Callable[[Any], Any] = {
-        "cut": lambda value: _each(value, lambda x: _cut(x, first, second)),
-        "take": lambda value: take(value, (first, second)),
-    }[form]
+        return _raw(_join_rows if rest[0] == "rows" else _join_batch, some=rest[0] == "batch")
+    first, second = (int(str(n)) for n in rest)
+    if form == "cut":
+        return _raw(lambda values: _each(values[0], lambda x: _cut(x, first, second)))
+    return _raw(lambda values: take(values[0], (first, second)))
+
+
+def _raw(work: Callable[[list[Any]], Any], *, some: bool = False) -> Bound:
+    """Work on values that are there; `some`: without those that are not, if there are others."""
 
     def run(args: Values, at: At) -> Mapping[str, Any]:
-        return {"x": work(args["0"])}
+        absent = [value for value in args.values() if type(value) is Absent]
+        there = [value for value in args.values() if type(value) is not Absent]
+        return {"x": absent[0] if absent and not (some and there) else work(there)}
 
-    return Bound(run, ports=frozenset("x"))
+    return Bound(run, ports=frozenset("x"), raw=True)
 
 
 def bounds(num: int, share: Share) -> tuple[int, int]:

@@ -123,7 +123,7 @@ class ProcessWorld:
         if self.rank not in members:
             return None
         mesh = DeviceMesh.from_group(handle, self.device.type)
-        return ProcessGroup(mesh.get_group())
+        return ProcessGroup(mesh.get_group(), members)
 
     def open(self, edges: Iterable[tuple[int, int]]) -> None:
         new = [edge for edge in dict.fromkeys(edges) if edge not in self.edges]

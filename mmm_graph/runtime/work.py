@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mmm_graph.errors import MmmError, RunError, problem
+from mmm_graph.errors import InputError, MmmError, RunError, problem
 from mmm_graph.parallel.exchange import Exchange
 from mmm_graph.plan.lower import project
 from mmm_graph.plan.ops import At, Fn, Instruction, Move, Program, Value
@@ -63,10 +63,13 @@ class Work:
         """Values by name for each request; on several processes rank 0 has them.
 
         Raises:
-            InputError: E522, the plan has another number of ranks than there are processes.
+            InputError: E522, the plan has more ranks than there are processes.
         """
         ranks = max((job.prepared.blocks.plan.ranks for job in self.jobs), default=1)
         world = self.tools.world
+        if world is not None and ranks > world.size:
+            message = f"the plan has {ranks} ranks, there are {world.size} processes"
+            raise InputError(problem("E522", message, hint=f"start {ranks} processes"))
         if world is None and ranks > 1:
             ThreadWorld(ranks, device=self.tools.device).run(self._rank)
         else:
@@ -103,7 +106,7 @@ class Work:
             for b in binder.context.models.values()
             if b.exchange is not None
         }.values()
-        special["forget"] = lambda fn: Bound(lambda args, at: _forget(exchanges, at.request), raw=True)
+        special["forget"] = lambda fn: Bound(lambda args, at: _forget(exchanges, at.request, at.node), raw=True)
         calls = {request: _Calls(binder, special) for request, binder in binders.items()}
         transport = world.transport()
         note = world.note if world.size > 1 else None
@@ -182,10 +185,10 @@ class Work:
         return Bound(run, raw=True)
 
 
-def _forget(exchanges: Iterable[Exchange], request: str) -> Mapping[str, Any]:
-    """What was kept of a request that has ended."""
+def _forget(exchanges: Iterable[Exchange], request: str, loop: str = "") -> Mapping[str, Any]:
+    """What was kept of a request that has ended, or of a loop of it."""
     for exchange in exchanges:
-        exchange.clear(request)
+        exchange.clear(request, loop)
     return {}
 
 

@@ -37,7 +37,7 @@ class World(Protocol):
         """This rank's way to the others, always the same one."""
 
     def group(self, ranks: Sequence[int]) -> Group | None:
-        """The group of these ranks, ascending; None for those that are not in it. Asked again, it is the same one."""
+        """The group of these ranks in this order; None for those that are not in it. Asked again, it is the same one."""
 
     def open(self, edges: Iterable[tuple[int, int]]) -> None:
         """Let messages go along these directed edges (from, to)."""
@@ -254,6 +254,6 @@ def agree(world: World, what: str, digest: str) -> None:
 def checked(ranks: Sequence[int], size: int) -> tuple[int, ...]:
     """The members of a group."""
     members = tuple(ranks)
-    assert members and members == tuple(sorted(set(members))), f"members of a group ascend: {members}"
+    assert members and len(set(members)) == len(members), f"a rank is twice in the group {members}"
     assert set(members) <= set(range(size)), f"{members} of {size} ranks"
     return members

@@ -43,3 +43,11 @@ def test_nothing_under_way_is_dropped():
     assert (first.waits, second.waits) == (1, 0)
     store.clear("r")
     assert second.waits == 1
+
+
+def test_a_loop_that_has_ended_takes_nothing_from_another():
+    store = StateStore()
+    for node in ("a/predict", "ab/predict", "a/inner/predict"):
+        store.put(At("r", node), "layer", "kv", node)
+    store.clear("r", "a")
+    assert store.get(At("r", "ab/predict"), "layer", "kv") == "ab/predict" and len(store) == 1

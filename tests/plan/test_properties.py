@@ -72,13 +72,14 @@ def check_order(case: Case) -> None:
 
 
 def check_late(case: Case) -> None:
-    """The first message of a value on an edge says what it is; what is alike in every turn is declared afterwards."""
+    """A late message says what a value is; those of later turns are declared once it was one that stays alike."""
     seen: set[Any] = set()
     steady = {r: Steady(b) for r, b in case.blocks.items()}
     for move in (m for m in case.sequence if isinstance(m, Move)):
         edge = (move.source, move.to, move.value._replace(step=()))
-        assert move.late == (edge not in seen or not steady[move.value.request](move.value))
-        seen.add(edge)
+        alike = steady[move.value.request](move.value)
+        assert move.late == (edge not in seen or not alike)
+        seen = seen | {edge} if alike else seen - {edge}
 
 
 def check_versions(case: Case) -> None:

@@ -29,13 +29,27 @@ def test_what_is_made_in_a_loop_from_what_keeps_its_shape() -> None:
     )
 
 
-def test_a_condition_may_take_it_away() -> None:
+def test_a_condition_in_a_turn_takes_it_from_all_that_it_may_make_absent() -> None:
     text = DRAW.replace(
         "pu: {call", "ask: {op: toy.mean, in: {x: $carry.x}}\n        pu: {when: ask.small, call"
     )
-    found = names(text)
-    assert "denoise/pc.pred" in found and "denoise/pu.pred" not in found
-    assert "denoise/pred.pred" not in found, "what is made of it may be absent too"
+    assert names(text) == set(), "without pu there is no pred, and then no x in the next turn"
+    aside = DRAW.replace(
+        "      next:",
+        "        ask: {op: toy.mean, in: {x: $carry.x}}\n"
+        "        pa: {when: ask.small, call: net.predict, in: {x: $carry.x, t: $carry.t, cond: {embeds: cond}}}\n"
+        "      next:",
+    ).replace("out: {latents", "out: {aside: pa, latents")
+    found = names(aside.replace("  image: image", "  image: image\n  aside: denoise.aside"))
+    assert "denoise/step.x" in found and "denoise/pa.pred" not in found
+
+
+def test_what_is_routed_in_a_turn_has_another_size_in_each() -> None:
+    text = DRAW.replace("      next:", "        k: {op: toy.keep, in: {x: step.x}}\n      next:").replace(
+        "out: {latents", "out: {kept: k.x, latents"
+    )
+    found = names(text.replace("  image: image", "  image: image\n  kept: denoise.kept"))
+    assert "denoise/step.x" in found and "denoise/k.x" not in found
 
 
 def test_embeddings_of_an_op_may_grow() -> None:
@@ -55,3 +69,4 @@ def test_it_is_asked_for_values() -> None:
     graph = shard_graph()
     steady = Steady(blocks_of(graph, make_plan(graph, SHARD_REGISTRY)))
     assert steady(Value("0", "denoise/step.x", (3,), 1)) and not steady(Value("1", "cond.embeds"))
+    assert not steady(Value("0", "denoise/step.x", (0,))), "start.x may be there although uncond is not"

@@ -127,6 +127,7 @@ def _ops() -> list[OpType]:
                 returns={"state": "State", "x": LATENTS, "t": "Scalar[b]", "turns": "Scalar"}),
         op_type("toy.step", "x:y", uses=rule, facts=pointwise, rowwise=True, noise=True, state="State", pred=LATENTS,
                 i="Scalar", returns={"state": "State", "x": LATENTS, "t": "Scalar[b]", "latents": LATENTS}),
+        op_type("toy.keep", "x:y", x=LATENTS, returns={"x": f"Latents[r,{CHANNELS},h,w]", "rows": "Ids[r]"}),
         op_type("toy.mean", "x:y", x=LATENTS, returns={"small": "Bool", "m": f"Embeds[b,{WIDTH}]"}),
         op_type("toy.sheet", "x:y", image="Image[b,c,h,w]", returns={"image": "Image[1,c,y,x]"}),
     ]  # fmt: skip

@@ -96,7 +96,14 @@ class Drawn:
         links = ["cond", *(link for link, _ in seen.latents[1:]), *seen.shown]
         wanted = self.draw(st.lists(st.sampled_from(links), min_size=1, max_size=4, unique=True))
         outputs = {f"o{i}": link for i, link in enumerate(wanted)}
-        return {"mmm": 1, "name": "random", "inputs": INPUTS, "models": MODELS, "nodes": nodes, "outputs": outputs}
+        return {
+            "mmm": 1,
+            "name": "random",
+            "inputs": INPUTS,
+            "models": MODELS,
+            "nodes": nodes,
+            "outputs": outputs,
+        }
 
     def nodes(self, seen: Values, num: int, depth: int) -> dict[str, Any]:
         made: dict[str, Any] = {}
@@ -193,7 +200,12 @@ class Drawn:
             own.append((last, batch))
         following = self.draw(st.sampled_from([v for v, b in own if b == batch]))
         out = self.draw(st.lists(st.sampled_from(own), max_size=2, unique=True))
-        body = {"max": self.draw(st.integers(1, 4)), "carry": {"y": first}, "nodes": nodes, "next": {"y": following}}
+        body = {
+            "max": self.draw(st.integers(1, 4)),
+            "carry": {"y": first},
+            "nodes": nodes,
+            "next": {"y": following},
+        }
         body["out"] = {f"out{i}": link for i, (link, _) in enumerate(out)}
         if self.draw(st.booleans()):
             body["collect"] = {"all": {"from": following, "axis": 1}}
@@ -242,7 +254,10 @@ def cases(draw: Draw) -> Case:
     num_parts = len(denoiser_parts(graph.models["unet"].config))
     cuts = sorted(draw(st.sets(st.integers(1, num_parts - 1), max_size=3)))
     slices = zip([0, *cuts], [*cuts, num_parts], strict=True)
-    placement = {"unet": [([rank()], a, b) for a, b in slices], **{m: [([rank()], 0, 1)] for m in ("text", "vae")}}
+    placement = {
+        "unet": [([rank()], a, b) for a, b in slices],
+        **{m: [([rank()], 0, 1)] for m in ("text", "vae")},
+    }
     plan = make_plan(
         graph, REGISTRY, placement, nodes=places(draw, graph, rank), branches=branches,
         in_flight=draw(st.sampled_from([None, 1])),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ from hypothesis import HealthCheck, given, settings
 
 from mmm_graph.plan.place import Plan, make_plan
 from mmm_graph.runtime.engine import Result
+from tests.plans.graphs import load
 from tests.plans.random_graphs import REGISTRY, Case, cases
+from tests.plans.random_plans import PlanCase, plan_cases
 from tests.runtime.toys import toy_engine
 
 FEW, MANY = 15, 400
@@ -43,7 +46,7 @@ def same(a: Any, b: Any) -> bool:
 @pytest.mark.dist
 @settings(max_examples=FEW, suppress_health_check=CALM)
 @given(cases())
-def test_any_placement_of_any_graph(case: Case) -> None:
+def test_any_placement(case: Case) -> None:
     check_placement(case)
 
 
@@ -51,5 +54,32 @@ def test_any_placement_of_any_graph(case: Case) -> None:
 @pytest.mark.slow
 @settings(max_examples=MANY, suppress_health_check=CALM)
 @given(cases())
-def test_thousands_of_them(case: Case) -> None:
+def test_hundreds_of_graphs(case: Case) -> None:
     check_placement(case)
+
+
+def check_plan(case: PlanCase, folder: Path) -> None:
+    """Exact, and the same is absent."""
+    whole = load("dit", folder).map(case.requests)
+    found = load("dit", folder, case.plan).map(case.requests)
+    for name, one in whole.items():
+        assert one.error is None, one.error
+        assert found[name].error is None, found[name].error
+        assert found[name].absent == one.absent
+        for key, value in one.values.items():
+            assert (found[name].values[key] - value).abs().max() < 1e-10, key
+
+
+@pytest.mark.dist
+@settings(max_examples=FEW, suppress_health_check=CALM)
+@given(plan_cases())
+def test_any_plan(weights: dict[str, Path], case: PlanCase) -> None:
+    check_plan(case, weights["dit"])
+
+
+@pytest.mark.dist
+@pytest.mark.slow
+@settings(max_examples=MANY, suppress_health_check=CALM)
+@given(plan_cases())
+def test_hundreds_of_plans(weights: dict[str, Path], case: PlanCase) -> None:
+    check_plan(case, weights["dit"])

@@ -166,6 +166,9 @@ def meetings(world: ProcessWorld) -> None:
     assert everybody.all_reduce(torch.tensor([1.0 + rank])).item() == 6.0
     if pair is not None:
         assert [x.item() for x in pair.gather(torch.tensor([rank]), [(1,), (1,)]).wait()] == [0, 2]
+    turned = world.group([2, 0, 1])
+    assert turned is not None and turned.index == (1, 2, 0)[rank]
+    assert [x.item() for x in turned.gather(torch.tensor([rank]), [(1,)] * 3).wait()] == [2, 0, 1]
 
 
 def on_device(world: ProcessWorld) -> None:

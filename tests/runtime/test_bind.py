@@ -39,7 +39,7 @@ class Exchange:
     def bind(self, at: At) -> None:
         self.seen.append((at.node, at.step))
 
-    def clear(self, request: str) -> None:
+    def clear(self, request: str, within: str = "") -> None:
         self.seen.append(request)
 
 
