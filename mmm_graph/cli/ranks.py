@@ -24,7 +24,7 @@ def ranks(function: F) -> F:
     """--plan, --nproc, --emulate, --timeout."""
     for option in (
         click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True,
-                     help="Seconds that a rank waits for another."),
+                     help="Seconds after which a rank that stands still, or a run that gets no further, is ended."),
         click.option("--emulate", is_flag=True, help="Run the ranks of the plan as threads of this process."),
         click.option("--nproc", type=click.IntRange(1), help="Run the ranks of the plan as processes of this machine."),
         click.option("--plan", "plan_name", metavar="NAME", help="A plan of the file, or other.yaml#name."),

@@ -23,6 +23,7 @@ from mmm_graph.cli.options import (
 from mmm_graph.cli.ranks import agree, check_ranks, is_first, is_rank, ranks, start_ranks, world_of
 from mmm_graph.cli.requests import read_requests
 from mmm_graph.errors import InputError, problem
+from mmm_graph.runtime.supervised import report_told
 
 PICTURES = (".png", ".jpg", ".jpeg")
 
@@ -184,6 +185,8 @@ def _many(session: Any, options: Mapping[str, Any], seed: Any, outputs: Sequence
         click.echo(
             f"{failed} of {len(lines)} requests failed" if lines else "there are no requests", err=True
         )
+    if failed:
+        report_told(1)
     return 1 if failed else 0
 
 

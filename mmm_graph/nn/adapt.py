@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from mmm_graph.nn.foreign import is_local, reason_against
-from mmm_graph.parallel.exchange import Exchange
+from mmm_graph.parallel.exchange import SINGLE, Exchange
 
 Forward = Callable[..., Any]
 
@@ -45,7 +45,9 @@ class Adapted:
         self.undo()
 
 
-def adapt(module: nn.Module, exchange: Exchange, self_attention: str | Iterable[str] = "*.attn1") -> Adapted:
+def adapt(
+    module: nn.Module, exchange: Exchange = SINGLE, self_attention: str | Iterable[str] = "*.attn1"
+) -> Adapted:
     """Let a module that knows no ranks work on the rows that are here, as its exchange says.
 
     Every nn.Conv2d that reads neighbouring pixels, every nn.GroupNorm, and the attention of the matched sub-modules ask

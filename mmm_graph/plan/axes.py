@@ -78,22 +78,25 @@ class Axes:
         outer = next((at[a] for a in OUTER if a in at), 0)
         return outer * self[INNER] + at.get(INNER, 0)
 
-    def team(self, ranks: tuple[int, ...], branch: int = 0, *, rowed: bool = True) -> Team:
+    def team(
+        self, ranks: tuple[int, ...], branch: int = 0, *, rowed: bool = True, batched: bool = True
+    ) -> Team:
         """The members of a call on a slice.
 
         Args:
             ranks: of the slice; more than the axes need (a slice without axes) do the same.
             branch: place on the `cfg` axis.
             rowed: the call's rows can be shared; otherwise the ranks of the first piece do it.
+            batched: so can its batch; otherwise the ranks of the first share do it.
         """
         if not self.sizes:
             return tuple(Member(r) for r in ranks)
         found = []
         for rank, at in zip(ranks, self.coordinates(), strict=True):
             piece, share = self.piece(at), (at.get("data", 0), self["data"])
-            if at.get("cfg", 0) != branch or (piece and not rowed):
+            if at.get("cfg", 0) != branch or (piece and not rowed) or (share[0] and not batched):
                 continue
-            found.append(Member(rank, share, piece, self.pieces if rowed else 1))
+            found.append(Member(rank, share if batched else WHOLE, piece, self.pieces if rowed else 1))
         return tuple(found)
 
 

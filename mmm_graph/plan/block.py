@@ -312,7 +312,8 @@ class Blocks:
 
     def _segments(self, node: Node, wanted: Collection[str]) -> tuple[Segment, ...]:
         rowed = self.works[node.path].unit > 0
-        return segments(node, self.graph, self.registry, self.plan, wanted, rowed=rowed)
+        batched = self.works[node.path].batch is not None
+        return segments(node, self.graph, self.registry, self.plan, wanted, rowed=rowed, batched=batched)
 
     def _chain(
         self, node: Node, chain: tuple[Segment, ...], names: Mapping[str, str], mark: str

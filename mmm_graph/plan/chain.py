@@ -34,12 +34,20 @@ class Segment:
 
 
 def segments(
-    node: Node, graph: Graph, registry: Registry, plan: Plan, wanted: Collection[str], *, rowed: bool = False
+    node: Node,
+    graph: Graph,
+    registry: Registry,
+    plan: Plan,
+    wanted: Collection[str],
+    *,
+    rowed: bool = False,
+    batched: bool = True,
 ) -> tuple[Segment, ...]:
     """The segments of a call or an op that has to make the ports `wanted`.
 
     Args:
         rowed: it can work on some of the rows.
+        batched: it can work on some of the batch.
 
     Raises:
         InputError: E504, a model that a Python method or an op needs in one place is spread over ranks; E505, the
@@ -54,12 +62,12 @@ def segments(
         if path is not None and kind.parts is not None:
             names = path(graph.models[node.model].config, node.config)
             table = parts_of(graph.models[node.model], kind)
-            owners = _owners(node, plan, len(table), rowed)
+            owners = _owners(node, plan, len(table), rowed, batched)
             joint = frozenset(sharding(graph, registry, node.model).joint)
             chain = _chain(node, table, names, owners, ports, joint)
             tensor = plan.axes_of(node.model)["tensor"]
             return tuple(replace(s, cost=s.cost / tensor) for s in chain) if tensor > 1 else chain
-    return (Segment(_one_team(node, plan, rowed), ("op", node.path), keys, ports),)
+    return (Segment(_one_team(node, plan, rowed, batched), ("op", node.path), keys, ports),)
 
 
 def warm_segment(
@@ -88,7 +96,7 @@ def draws(node: Node, graph: Graph, registry: Registry) -> bool:
     return isinstance(kind, ModelType) and kind.methods[node.method].noise
 
 
-def _one_team(node: Node, plan: Plan, rowed: bool) -> Team:
+def _one_team(node: Node, plan: Plan, rowed: bool, batched: bool) -> Team:
     """Who runs a Python function: the team of its node, or of the model that it needs whole."""
     models = (
         (node.model,) if isinstance(node, Call) else tuple(node.uses.values()) if isinstance(node, Op) else ()
@@ -102,17 +110,18 @@ def _one_team(node: Node, plan: Plan, rowed: bool) -> Team:
         return plan.nodes[node.path]
     ranks = slices.pop().ranks
     if isinstance(node, Call):
-        return plan.axes_of(node.model).team(ranks, plan.branch.get(node.path, 0), rowed=rowed)
+        branch = plan.branch.get(node.path, 0)
+        return plan.axes_of(node.model).team(ranks, branch, rowed=rowed, batched=batched)
     return (Member(ranks[0]),)
 
 
-def _owners(node: Call, plan: Plan, num_parts: int, rowed: bool) -> tuple[Team, ...]:
+def _owners(node: Call, plan: Plan, num_parts: int, rowed: bool, batched: bool) -> tuple[Team, ...]:
     """Team of every part of the model, in the order of its table."""
     chain = plan.models.get(node.model)
     if chain is None:
         return (plan.nodes[node.path],) * num_parts
     axes, branch = plan.axes_of(node.model), plan.branch.get(node.path, 0)
-    teams = [axes.team(s.ranks, branch, rowed=rowed) for s in chain]
+    teams = [axes.team(s.ranks, branch, rowed=rowed, batched=batched) for s in chain]
     return tuple(team for s, team in zip(chain, teams, strict=True) for _ in range(s.a, s.b))
 
 

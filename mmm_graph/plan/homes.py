@@ -135,7 +135,8 @@ class Homes:
         if isinstance(node, Call) and node.model in plan.models:
             rowed = self.works[path].unit > 0
             axes, ranks = plan.axes_of(node.model), plan.models[node.model][-1].ranks
-            return [axes.team(ranks, plan.branch.get(path, 0), rowed=rowed)]
+            batched = self.works[path].batch is not None
+            return [axes.team(ranks, plan.branch.get(path, 0), rowed=rowed, batched=batched)]
         names = node.uses.values() if isinstance(node, Op) else ()
         return [(Member(plan.models[n][-1].ranks[0]),) for n in names if n in plan.models]
 

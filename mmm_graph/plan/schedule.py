@@ -15,6 +15,8 @@ WINDOW = 256
 """Tasks of each request that the order may choose from."""
 TOGETHER = ("slice", "repeat")
 """What the ranks of a task are taken to do in step with each other; anything else each does when it is free."""
+CHEAP = 1 / 20
+"""Share of the dearest task's cost up to which a task comes first."""
 Step = Task | Move | Drop
 _tuple: Any = tuple.__new__  # a NamedTuple without its Python constructor
 
@@ -30,7 +32,8 @@ def order(
 ) -> Iterator[Step]:
     """The sequence that every rank projects.
 
-    Picks the task that can start first by declared costs; ties go to the first request, then to its own order. On
+    Picks the task that can start first by declared costs; ties go to what is cheap, since the next turn waits for the
+    update of a sampler while other streams have slices to run, then to the first request, then to its own order. On
     one rank every ready task can start at once, so that this is request after request, each in its own order.
 
     Args:
@@ -59,7 +62,7 @@ class _Waiting:
     """A task of the window: how much of what it needs is not there yet, and when the rest was."""
 
     task: Task
-    key: tuple[int, int]  # request, place in its order
+    key: tuple[bool, int, int]  # whether it is dear, request, place in its order
     missing: int = 0
     ready_s: float = 0.0
 
@@ -107,9 +110,10 @@ class Schedule:
         )  # messages of steady values that have gone, but for their turn
         self.free: dict[int, float] = {}
         self.done: dict[tuple[object, ...], float] = {}
-        self.ready: list[tuple[float, tuple[int, int], _Waiting]] = []
+        self.ready: list[tuple[float, tuple[bool, int, int], _Waiting]] = []
         self.queue: deque[Step] = deque()  # messages and drops due before the next task
         self.span = (0.0, 0.0)
+        self.dearest = 0.0
 
     def run(self) -> Iterator[Step]:
         """Tasks in order, each after the messages and drops that are due before it."""
@@ -156,7 +160,8 @@ class Schedule:
 
     def _take(self, task: Task, r: int) -> None:
         stream = self.streams[r]
-        found = _Waiting(task, (r, stream.pulled))
+        self.dearest = max(self.dearest, task.cost)
+        found = _Waiting(task, (task.cost > CHEAP * self.dearest, r, stream.pulled))
         stream.pulled += 1
         stream.pending += 1
         for rank, reads in zip(task.ranks, task.reads, strict=True):
@@ -224,7 +229,7 @@ class Schedule:
         starts = [now if together else max(now, self.free.get(q, 0.0)) for q in task.ranks]
         end = max(starts) + task.cost
         self.span = (now, end)
-        self.streams[found.key[0]].pending -= 1
+        self.streams[found.key[1]].pending -= 1
         self.done[task.id] = end
         for other in task.after:
             self.done.pop(other, None)

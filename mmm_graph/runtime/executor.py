@@ -27,7 +27,7 @@ class Executor:
         watch: told of what happens; None = nobody looks.
         cancel: asked before each Run; True stops with Cancelled.
         failed: where failures of requests are put; None = the first one is raised.
-        note: told what comes next, for whoever supervises this rank.
+        note: told what comes next, for whoever supervises this rank, which then is one of several.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class Executor:
     ) -> None:
         self.calls, self.transport, self.values = calls, transport, values
         self.watch, self.cancel, self.failed, self.note = watch, cancel, failed, note
+        self.is_one_of_many = note is not None
         self.pending: dict[Value, Pending] = {}
         self._do: Mapping[type, Callable[[Any, tuple[int, ...]], None]] = {
             Free: self._free,
@@ -102,10 +103,11 @@ class Executor:
     def _fail(self, bound: Bound, args: Mapping[str, Any], at: At, error: Exception) -> Mapping[str, Any]:
         """Raise it with all that is known, or put it with its request, whose later nodes are then skipped.
 
-        What ranks do together is not skipped by one of them: the others would wait for it.
+        What ranks do together is not skipped by one of them, nor what a loop sends every turn: the others wait for it.
         """
         failure = _located(bound, args, at, error)
-        if self.failed is None or bound.shared or isinstance(failure, Cancelled):
+        together = bound.shared or (self.is_one_of_many and bool(at.step))
+        if self.failed is None or together or isinstance(failure, Cancelled):
             raise failure from (error if failure is not error else error.__cause__)
         if failure is not error:
             failure.__cause__ = error

@@ -60,7 +60,8 @@ def launch(
         error = _Launch(command, ranks, timeout_s, Path(folder)).run(env or {}, interrupts)
     if error is None:
         return 0
-    tell(error)
+    if error.problems:
+        tell(error)
     return error.status
 
 

@@ -75,10 +75,21 @@ def report_problems(error: MmmError) -> bool:
         "peer": getattr(error, "peer", None),
         "gone": getattr(error, "gone", False),
     }
+    _leave(path, told)
+    return True
+
+
+def report_told(status: int) -> None:
+    """This rank ends with that status and has said why: the launcher adds nothing."""
+    path = _mine(REPORT)
+    if path is not None:
+        _leave(path, {"status": status, "problems": [], "peer": None, "gone": False})
+
+
+def _leave(path: str, told: Mapping[str, object]) -> None:
     part = Path(path + ".part")
     part.write_text(json.dumps(told), encoding="utf-8")
     part.replace(path)
-    return True
 
 
 def _mine(name: str) -> str | None:

@@ -71,6 +71,8 @@ def _reported(rank: Seen, report: Report, failed: Sequence[Seen]) -> MmmError:
     """Its own problems; they are not ascribed to it where all that failed have the same."""
     others = [r.report.problems for r in failed if r.report is not None and not r.waited and r is not rank]
     make = STATUS.get(report.status, RunError)
+    if not report.problems:  # it has told the user itself
+        return make(())
     if others and all(found == report.problems for found in others):
         return make(report.problems)
     first, *rest = report.problems

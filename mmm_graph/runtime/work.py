@@ -106,7 +106,9 @@ class Work:
             for b in binder.context.models.values()
             if b.exchange is not None
         }.values()
-        special["forget"] = lambda fn: Bound(lambda args, at: _forget(exchanges, at.request, at.node), raw=True)
+        special["forget"] = lambda fn: Bound(
+            lambda args, at: _forget(exchanges, at.request, at.node), raw=True
+        )
         calls = {request: _Calls(binder, special) for request, binder in binders.items()}
         transport = world.transport()
         note = world.note if world.size > 1 else None

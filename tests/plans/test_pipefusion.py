@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from tests.plans.graphs import load, pipe, shared
+import mmm_graph as mmm
+from tests.plans.graphs import graph, load, pipe, shared
 
 pytestmark = pytest.mark.dist
 SAMPLERS = ("sampler.euler", "sampler.heun", "sampler.dpmpp_2m", "sampler.euler_ancestral")
@@ -20,18 +21,12 @@ def run(denoiser: str, weights: dict[str, Path], plan: Any, **given: Any) -> tor
     return load(denoiser, weights[denoiser], plan).run(outputs=["latents"], **{"seed": 7, **given})["latents"]
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize(("patches", "warmup"), [(2, 1), (4, 1), (4, 2), (3, 0), (4, "all")])
-@pytest.mark.parametrize("denoiser", ["dit", "mmdit"])
-def test_the_number_of_stages_does_not_matter(
-    denoiser: str, patches: int, warmup: Any, sampler: str, weights: dict[str, Path]
-) -> None:
-    loop = {"patches": patches, "warmup": warmup}
-    given = {
-        "sampler": sampler,
-        "steps": 3,
-        "height": 32 if patches != 3 else 40,
-    }  # 3 patches of 5 rows: uneven
+def check_stages(denoiser: str, patches: int, warmup: Any, sampler: str, weights: dict[str, Path]) -> None:
+    loop, height = (
+        {"patches": patches, "warmup": warmup},
+        32 if patches != 3 else 40,
+    )  # 3 patches of 5 rows: uneven
+    given = {"sampler": sampler, "steps": 3, "height": height}
     alone = run(denoiser, weights, pipe(ONE, **loop), **given)
     for stages in STAGES.values():
         assert torch.equal(run(denoiser, weights, pipe(stages, **loop), **given), alone)
@@ -40,6 +35,31 @@ def test_the_number_of_stages_does_not_matter(
         assert (alone - whole).abs().max() < 1e-10
     else:
         assert (alone - whole).abs().max() > 1e-10, "patches that are not stale would prove nothing"
+
+
+FEW = [
+    ("dit", 2, 1, "heun"),
+    ("dit", 4, "all", "dpmpp_2m"),
+    ("mmdit", 4, 1, "euler_ancestral"),
+    ("mmdit", 3, 0, "euler"),
+]
+
+
+@pytest.mark.parametrize(("denoiser", "patches", "warmup", "sampler"), FEW)
+def test_the_number_of_stages_does_not_matter(
+    denoiser: str, patches: int, warmup: Any, sampler: str, weights: dict[str, Path]
+) -> None:
+    check_stages(denoiser, patches, warmup, f"sampler.{sampler}", weights)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize(("patches", "warmup"), [(2, 1), (4, 1), (4, 2), (3, 0), (4, "all")])
+@pytest.mark.parametrize("denoiser", ["dit", "mmdit"])
+def test_every_sampler_number_of_patches_and_warm_up(
+    denoiser: str, patches: int, warmup: Any, sampler: str, weights: dict[str, Path]
+) -> None:
+    check_stages(denoiser, patches, warmup, sampler, weights)
 
 
 @pytest.mark.parametrize("denoiser", ["dit", "mmdit"])
@@ -118,8 +138,10 @@ PLANS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", PLANS)
-@pytest.mark.parametrize("denoiser", ["dit", "mmdit"])
+BOTH = [("mmdit", name) for name in PLANS] + [("dit", "pipe2_rows"), ("dit", "pipe2")]
+
+
+@pytest.mark.parametrize(("denoiser", "name"), BOTH)
 def test_requests_in_flight_do_not_see_each_other(denoiser: str, name: str, weights: dict[str, Path]) -> None:
     """Three requests of different batch, length of text, size and sampler, and one that draws nothing."""
     session = load(denoiser, weights[denoiser], PLANS[name])
@@ -132,3 +154,17 @@ def test_requests_in_flight_do_not_see_each_other(denoiser: str, name: str, weig
             assert found.values.keys() == fresh.values.keys()
             assert all(torch.equal(found.values[k], v) for k, v in fresh.values.items())
         assert bool(fresh.absent) == (request["id"] == "c")
+
+
+def test_two_loops_of_one_request_do_not_see_each_other(weights: dict[str, Path]) -> None:
+    """The one that ends first takes nothing from the other."""
+    found = graph("dit", {"p": {**pipe(2), "loops": {n: {"patches": 2} for n in ("denoise", "more")}}})
+    found["nodes"]["few"] = {"call": "law.times", "config": {"steps": 2}}
+    links = {**found["nodes"]["denoise"]["in"], "times": "few"}
+    found["nodes"]["more"] = {**found["nodes"]["denoise"], "in": links}
+    found["outputs"]["short"] = "more"
+    session = mmm.load(found, plan="p", weights=weights["dit"])
+    both = session.run(seed=1)
+    for name in ("latents", "short"):
+        alone = mmm.load(found, plan="p", weights=weights["dit"]).run(seed=1, outputs=[name])
+        assert torch.equal(alone[name], both[name])

@@ -67,7 +67,9 @@ def check_plan(case: PlanCase, folder: Path) -> None:
         assert found[name].error is None, found[name].error
         assert found[name].absent == one.absent
         for key, value in one.values.items():
-            assert (found[name].values[key] - value).abs().max() < 1e-10, key
+            assert (found[name].values[key] - value).abs().max() < 1e-10 * max(
+                1.0, float(value.abs().max())
+            ), key
 
 
 @pytest.mark.dist
