@@ -23,13 +23,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 import mmm_graph
 from mmm_graph.api.session import Session
+from mmm_graph.plan.ops import At
+from mmm_graph.plan.simulate import Costs, Measured, simulate
+from mmm_graph.plan.whole import whole_blocks
+from mmm_graph.runtime import work as work_module
+from mmm_graph.runtime.executor import Executor
 from mmm_graph.runtime.launch import launch
 from mmm_graph.runtime.process_world import ProcessWorld
 from mmm_graph.runtime.supervised import follow_launcher
@@ -37,7 +42,7 @@ from mmm_graph.runtime.supervised import follow_launcher
 DIT = {"in_channels": 4, "sample_size": 64, "patch_size": 2, "width": 768, "depth": 12, "num_heads": 12,
        "num_classes": 1001}  # fmt: skip
 UNET = {"channels": [160, 320, 640, 640], "num_heads": 8, "cond_dim": 768}
-VAE = {"channels": [32, 64, 64], "groups": 16, "layers_per_block": 1}
+VAE = {"channels": [128, 224, 224], "layers_per_block": 1}
 PLANS: Mapping[str, Mapping[str, Any]] = {
     "dit": {
         "patch2": {"ranks": 2, "axes": {"net": {"patch": 2}}},
@@ -46,7 +51,7 @@ PLANS: Mapping[str, Mapping[str, Any]] = {
         "ring2": {"ranks": 2, "axes": {"net": {"ring": 2}}},
         "tensor2": {"ranks": 2, "axes": {"net": {"tensor": 2}}},
         "cfg2": {"ranks": 2, "axes": {"net": {"cfg": 2}}},
-        "pipe2": {"ranks": 2, "pipe": {"net": 2}, "loops": {"denoise": {"patches": 4, "warmup": 1}}},
+        "pipe2": {"ranks": 2, "pipe": {"net": 2}, "loops": {"denoise": {"patches": 2, "warmup": 1}}},
     },
     "unet": {
         "patch2": {"ranks": 2, "axes": {"net": {"patch": 2}}},
@@ -84,6 +89,7 @@ def main() -> None:
             sys.exit(launch(command, 2, 600.0, env={"OMP_NUM_THREADS": "1"}))
     follow_launcher()
     torch.set_num_threads(1)
+    work_module.Executor = Recorder  # type: ignore[misc]
     rows: list[dict[str, Any]] = []
     with ProcessWorld.from_env(600.0) as world:
         for name in args.only.split(","):
@@ -171,12 +177,15 @@ def measure(name: str, plans: Mapping[str, Any], world: ProcessWorld, args: Any)
     sessions = {plan: mmm_graph.load(text, plan=plan, world=meters[plan], weights=folder) for plan in plans}
     times: dict[str, list[dict[str, float]]] = {plan: [] for plan in plans}
     exact: dict[str, float] = {}
+    efficiency: dict[str, tuple[float, float]] = {}
     for number in range(-1, args.rounds):  # the first one loads and warms up
         one_s, expected = timed(world, partial(work, alone, name, number) if alone is not None else None)
         for plan, session in sessions.items():
             meters[plan].reset()
+            Recorder.runs.clear()
             plan_s, found = timed(world, partial(work, session, name, number))
             ranks = world.gather([meters[plan].sent_bytes, meters[plan].waited_s])
+            efficiency[plan] = efficiencies(session, world, REQUESTS if name == "stream" else 1)
             if world.rank == 0 and number >= 0:
                 times[plan].append({"one_s": one_s, "plan_s": plan_s, "sent": [r[0] for r in ranks],
                                     "waited": [r[1] for r in ranks]})  # fmt: skip
@@ -188,6 +197,47 @@ def measure(name: str, plans: Mapping[str, Any], world: ProcessWorld, args: Any)
     return [
         row(name, plan, times[plan], exact[plan], held[plan], whole, steps) for plan in plans if times[plan]
     ]
+
+
+class Recorder(Executor):
+    """Notes how long each Run takes, without the time that it waits for messages."""
+
+    runs: ClassVar[list[tuple[Any, Any, float]]] = []
+    waited_s = 0.0
+
+    def _arrive(self, wanted: Any) -> None:
+        start = time.perf_counter()
+        super()._arrive(wanted)
+        self.waited_s += time.perf_counter() - start
+
+    def _run(self, item: Any, turns: tuple[int, ...]) -> None:
+        self.waited_s, start = 0.0, time.perf_counter()
+        super()._run(item, turns)
+        self.runs.append((item.fn, item.at, time.perf_counter() - start - self.waited_s))
+
+    def execute(self, program: Any, turns: tuple[int, ...] = ()) -> None:
+        start = time.perf_counter()
+        super().execute(program, turns)
+        if not turns:
+            self.runs.append((("all",), None, time.perf_counter() - start))
+
+
+def efficiencies(session: Session, world: ProcessWorld, requests: int) -> tuple[float, float]:
+    """Share of the ranks' time in which they run something: as measured, and as simulated from the measured tasks."""
+    told = world.gather([[fn, None if at is None else list(at), s] for fn, at, s in Recorder.runs])
+    if world.rank:
+        return 0.0, 0.0
+    tasks = [(_tuples(fn), At(*_tuples(at)), s) for rank in told for fn, at, s in rank if at is not None]
+    span_s = max(s for rank in told for _, at, s in rank if at is None)
+    plan = session.plan()
+    blocks = whole_blocks(session.graph, session.registry, plan)
+    simulated = simulate(blocks, Costs(Measured.of(tasks)), requests=requests)
+    busy_s = sum(simulated.busy_s(rank) for rank in range(plan.ranks))
+    return sum(s for *_, s in tasks) / (plan.ranks * span_s), busy_s / (plan.ranks * simulated.span_s)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
 
 
 def single(session: Session, name: str, number: int) -> Tensor | None:
@@ -349,14 +399,16 @@ def report(rows: Sequence[Mapping[str, Any]], args: Any) -> None:
         print(json.dumps({"rows": rows, "machine": machine}))
         return
     print(f"{'':16} {'one (s)':>8} {'plan (s)':>8} {'speed-up':>9} {'spread':>13} {'sent (MiB)':>18} "
-          f"{'waiting':>15} {'weights':>15} {'error':>8}")  # fmt: skip
+          f"{'waiting':>15} {'weights':>15} {'efficiency':>12} {'error':>8}")  # fmt: skip
     for r in rows:
         low, high = (1 / x for x in reversed(r["spread"]))
+        measured, simulated = r["efficiency"]
+        lists = " ".join(f"{r[key]!s:>{width}}" for key, width in (("sent_mib", 18), ("waited", 15), ("weights", 15)))
         print(f"{r['name']:16} {r['peer_s']:8.3f} {r['ours_s']:8.3f} {r['speed_up']:8.2f}x {low:5.2f} to {high:4.2f} "
-              f"{r['sent_mib']!s:>18} {r['waited']!s:>15} {r['weights']!s:>15} {r['max_error']:8.1e}")  # fmt: skip
-    print(
-        "seconds, and bytes that each rank sends, of a step (stream: of a request); waiting: share of the plan's time"
-    )
+              f"{lists} {measured:5.2f} {simulated:6.2f} {r['max_error']:8.1e}")  # fmt: skip
+    print("seconds and bytes sent by each rank are of a step (stream: of a request); waiting is a share of the time;\n"
+          "efficiency: share of the ranks' time in which they run something, measured, and simulated from those "
+          "tasks")  # fmt: skip
 
 
 if __name__ == "__main__":

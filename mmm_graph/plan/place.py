@@ -138,11 +138,10 @@ def make_plan(  # noqa: PLR0913 - all that a plan may say
     models: dict[str, tuple[Slice, ...]] = {}
     for model_name, model in graph.models.items():
         kind = model_type(graph, registry, model_name)
-        if placement and model_name in placement:
-            chain = _check_chain(model, kind, placement[model_name], axes.get(model_name, Axes()))
-            models[model_name] = chain
-        elif kind.weights:
-            models[model_name] = (Slice((0,), 0, len(parts_of(model, kind))),)
+        its, slices = axes.get(model_name, Axes()), (placement or {}).get(model_name)
+        if slices is not None or kind.weights or its.sizes:
+            slices = slices if slices is not None else [((0,), 0, len(parts_of(model, kind)))]
+            models[model_name] = _check_chain(model, kind, slices, its)
     flow = Flow(graph)
     branch = find_branches(flow, axes)
     loops = {path: loop for path, loop in (loops or {}).items() if path in flow.sites}

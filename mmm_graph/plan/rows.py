@@ -143,16 +143,23 @@ def batch_dim(node: Node) -> Dim | None:
     return found if found is not None and found.size is None else None
 
 
+def known_size(dim: Dim, symbols: Mapping[str, int]) -> int | None:
+    """The length of an axis, if it is known before the graph runs and a whole number."""
+    if not all(n in symbols for n in (*dim.over, *dim.under)):
+        return None
+    size = dim.coef * prod(symbols[n] for n in dim.over) / prod(symbols[n] for n in dim.under)
+    return int(size) if size.denominator == 1 else None
+
+
 def size_of(dim: Dim, symbols: Mapping[str, int], what: str) -> int:
     """The length of an axis.
 
     Raises:
         InputError: E515, it is not known before the graph runs.
     """
-    if all(n in symbols for n in (*dim.over, *dim.under)):
-        size = dim.coef * prod(symbols[n] for n in dim.over) / prod(symbols[n] for n in dim.under)
-        if size.denominator == 1:
-            return int(size)
+    size = known_size(dim, symbols)
+    if size is not None:
+        return size
     message = f"the height of {what} is {dim}, which is not known before the graph runs"
     hint = "rows can be shared where the file or the inputs give the height: set it in `config:`"
     raise InputError(problem("E515", message, hint=hint))

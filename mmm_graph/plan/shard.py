@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import groupby
 from math import gcd
 from typing import Any
@@ -13,7 +14,7 @@ from mmm_graph.plan.block import Blocks, Step, Turns
 from mmm_graph.plan.expand import Item, Stream, UntilLoop
 from mmm_graph.plan.ops import ALL, WHOLE, At, Fn, Share, Span, Task, Value
 from mmm_graph.plan.pieces import Copy, Pieces
-from mmm_graph.plan.rows import PLAIN, Form, size_of
+from mmm_graph.plan.rows import PLAIN, Form, known_size, size_of
 from mmm_graph.spec.plan import LoopPlan
 
 COPY_COST = 1e-6
@@ -67,17 +68,51 @@ class ShardStream(Stream):
                     assert isinstance(entry, Step)
                     yield from self._pass(entry, step, p, is_last=p == patches - 1)
 
+    def check(self) -> None:
+        """Find out before anything runs whether all that is shared can be cut.
+
+        Raises:
+            InputError: E515, E516.
+        """
+        self._check(self.blocks.main.entries)
+
+    def _check(self, entries: list[Step | Turns]) -> None:
+        for entry in entries:
+            if isinstance(entry, Step):
+                num = 0 if self._is_idle(entry) else self._num_patches if entry.patched else 1
+                for patch in range(num) if num > 1 else [ALL] * num:
+                    spans, height = self._spans(entry, patch)
+                    for key, form in entry.forms.items() if spans else ():
+                        self._scaled(spans[0], height, form, f"{entry.path}.{key}")
+            elif entry.loop.until is None:  # whose body is not cut
+                loop = self._loop_plan(entry)
+                for sync in {True, loop.warmup == "all"}:
+                    with self._inside(entry, sync=sync):
+                        self._check(entry.block.entries)
+
     def turn(self, turns: Turns, step: tuple[int, ...]) -> Iterator[Item]:
         """One turn of a loop: whole in the warm-up, in patches afterwards."""
+        loop = self._loop_plan(turns)
+        with self._inside(turns, sync=loop.warmup == "all" or step[-1] < loop.warmup):
+            yield from super().turn(turns, step)
+
+    def _loop_plan(self, turns: Turns) -> LoopPlan:
+        return self.plan.loops.get(turns.loop.path, LoopPlan())
+
+    @contextmanager
+    def _inside(self, turns: Turns, *, sync: bool) -> Iterator[None]:
+        """What is known of a turn while its tasks are made."""
         before = self._num_patches, self._sync, self._units
-        loop = self.plan.loops.get(turns.loop.path, LoopPlan())
-        self._sync = loop.warmup == "all" or step[-1] < loop.warmup
-        self._num_patches = 1 if self._sync else loop.patches
         if turns.loop.path not in self._units_of:
             self._units_of[turns.loop.path] = self._common_units(turns)
-        self._units = self._units_of[turns.loop.path]
-        yield from super().turn(turns, step)
+        self._sync, self._units = sync, self._units_of[turns.loop.path]
+        self._num_patches = 1 if sync else self._loop_plan(turns).patches
+        yield
         self._num_patches, self._sync, self._units = before
+
+    def _is_idle(self, entry: Step) -> bool:
+        """Whether it is of the other phase of its loop."""
+        return entry.phase == ("steady" if self._sync else "warm")
 
     def _common_units(self, turns: Turns) -> int:
         """Into how many pieces all that a body shares could be cut, so that bounds are the same for all of it."""
@@ -111,8 +146,9 @@ class ShardStream(Stream):
 
     def _pass(self, entry: Step, step: tuple[int, ...], patch: int, *, is_last: bool) -> Iterator[Item]:
         """An entry for one patch, part of the batch after part."""
-        idle = entry.phase == ("steady" if self._sync else "warm")
-        if not idle and not (entry.fn[0] == "preview" and (step[-1] + 1) % int(str(entry.fn[2]))):
+        if not self._is_idle(entry) and not (
+            entry.fn[0] == "preview" and (step[-1] + 1) % int(str(entry.fn[2]))
+        ):
             for part in self._parts(entry):
                 task = self._shared_task(entry, step, patch, part)
                 yield from self._take_copies()
@@ -125,7 +161,7 @@ class ShardStream(Stream):
         spans, height = self._spans(entry, patch)
         reads, writes, ats = [], [], []
         for m in entry.team:
-            share = divide(m.share, part[1], part[0])
+            share = divide(m.share, part[1], part[0]) if entry.batched else WHOLE
             own = spans[m.piece] if spans else None
             at = At(self.request, entry.path, step, patch, share, spans, m.piece, height, self._sync)
             without: frozenset[str] = frozenset() if patch <= 0 and m.piece == 0 else entry.joint
@@ -138,7 +174,7 @@ class ShardStream(Stream):
         for m, made in zip(entry.team, writes, strict=True):
             for key, value in made:
                 self._write(entry, key, value, m.rank, step)
-        work = entry.cost / (len(spans) or 1) / (part[1] * entry.team[0].share[1])
+        work = entry.cost / (len(spans) or 1) / ats[0].share[1]
         if patch != ALL and spans:
             work *= (spans[-1][1] - spans[0][0]) / height
         me = (self.request, entry.index, step, patch, part)
@@ -210,17 +246,15 @@ class ShardStream(Stream):
         pieces = self.env.get(value.name)
         if pieces is None or pieces.step != step:
             form = entry.forms.get(f">{key}", PLAIN)
-            height = self._known_height(form, value.name)
+            height = self._known_height(form)
             pieces = self.env[value.name] = Pieces(step, height)
         pieces.add(value, rank)
 
-    def _known_height(self, form: Form, name: str) -> int:
-        if form.height is None or not all(n in self.symbols for n in (*form.height.over, *form.height.under)):
-            return 0
-        return size_of(form.height, self.symbols, name)
+    def _known_height(self, form: Form) -> int:
+        return (known_size(form.height, self.symbols) if form.height is not None else None) or 0
 
     def _start_height(self, name: str) -> int:
-        return self._known_height(self.blocks.start_form(name), name)
+        return self._known_height(self.blocks.start_form(name))
 
     def _copier(self, path: str) -> Copy:
         """Makes tasks of the copies that a reader needs."""

@@ -98,7 +98,9 @@ class Engine:
         jobs = []
         for request in requests:
             try:
-                jobs.append(self._preparer.job(request.graph or graph, request, call))
+                job = self._preparer.job(request.graph or graph, request, call)
+                job.check()
+                jobs.append(job)
             except MmmError as error:
                 if not isolate:
                     raise

@@ -64,6 +64,16 @@ class Job:
             return Stream(blocks, self.request.id, repeat_task)
         return ShardStream(blocks, self.request.id, repeat_task, symbols(self.prepared.graph, self.given))
 
+    def check(self) -> None:
+        """Refuse it by itself, before it runs with others.
+
+        Raises:
+            InputError: E515, E516, an image that the plan's ranks cannot share.
+        """
+        stream = self.stream()
+        if isinstance(stream, ShardStream):
+            stream.check()
+
     def values(self) -> dict[Value, Any]:
         """What every rank has from the beginning."""
         names = self.prepared.blocks.start

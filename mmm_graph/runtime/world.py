@@ -37,7 +37,7 @@ class World(Protocol):
         """This rank's way to the others, always the same one."""
 
     def group(self, ranks: Sequence[int]) -> Group | None:
-        """The group of these ranks in this order; None for those that are not in it. Asked again, it is the same one."""
+        """The group of these ranks in this order; None for those not in it. Asked again, it is the same one."""
 
     def open(self, edges: Iterable[tuple[int, int]]) -> None:
         """Let messages go along these directed edges (from, to)."""
@@ -114,7 +114,9 @@ class ThreadWorld:
         self.ranks, self.timeout_s, self.device = ranks, timeout_s, torch.device(device)
 
     def run(self, work: Callable[[World], T]) -> list[T]:
-        """Do `work` on all ranks at once: what each returned.
+        """Do `work` on all ranks at once: what each returned. Rank 0 is the thread that calls.
+
+        Whoever watches rank 0 may so run the graph within a run (a preview does), and Ctrl-C reaches a rank.
 
         Raises:
             what the first rank that failed raised; the others are woken.
@@ -126,16 +128,18 @@ class ThreadWorld:
         def go(rank: int) -> None:
             try:
                 found[rank] = work(_ThreadRank(meeting, rank, self.device))
+            except KeyboardInterrupt:  # which only the caller's thread gets
+                raise
             except BaseException as error:  # handed to the caller's thread
                 errors.append(error)
                 meeting.stop()
 
-        threads = [
-            threading.Thread(target=go, args=(r,), name=f"rank {r}", daemon=True) for r in range(self.ranks)
-        ]
+        others = range(1, self.ranks)
+        threads = [threading.Thread(target=go, args=(r,), name=f"rank {r}", daemon=True) for r in others]
         try:
             for thread in threads:
                 thread.start()
+            go(0)
             for thread in threads:
                 thread.join()
         finally:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mmm_graph.errors import InputError
-from mmm_graph.plan.axes import alone
+from mmm_graph.plan.axes import Axes, alone
 from mmm_graph.plan.place import make_plan
 from tests.plan.helpers import REGISTRY
 from tests.runtime.toys import toy_graph
@@ -42,6 +42,14 @@ def test_slices_that_are_refused(slices: Any, code: str) -> None:
     with pytest.raises(InputError) as caught:
         make_plan(toy_graph(), REGISTRY, {"unet": slices})
     assert caught.value.problems[0].code == code
+
+
+def test_axes_of_a_model_that_no_stage_places_are_refused() -> None:
+    for model in ("unet", "guide"):
+        with pytest.raises(
+            InputError, match=rf"E512.*{model}\[0:.\] is on 1 ranks, its axes \(data 2\) have 2"
+        ):
+            make_plan(toy_graph(), REGISTRY, {"text": [([1], 0, 1)]}, axes={model: Axes((("data", 2),))})
 
 
 def test_a_state_does_not_travel() -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import pytest
 
 from mmm_graph.errors import InputError
+from mmm_graph.plan.axes import Axes
 from mmm_graph.plan.ops import ALL, At, Task, Value
 from mmm_graph.plan.place import make_plan
+from mmm_graph.plan.repeat import repeat_task
+from mmm_graph.plan.shard import ShardStream
 from mmm_graph.plan.whole import whole_blocks, whole_order
 from mmm_graph.spec.plan import LoopPlan
 from tests.plan.cases import Case, assert_same
 from tests.plan.test_properties import check_all, tasks
-from tests.plan.toys import DRAW, NESTED, SHARD_REGISTRY, TWICE, UNTIL, shard_graph
+from tests.plan.toys import DRAW, GIVEN, NESTED, SHARD_REGISTRY, TWICE, UNIT, UNTIL, shard_graph
 
 
 def places(case: Case, node: str) -> list[At]:
@@ -63,6 +66,28 @@ def test_parts_of_a_batch_one_after_the_other() -> None:
     assert [at.share for at in places(case, "denoise/pc")] == [(0, 3), (1, 3), (2, 3)]
     made = [v for t in tasks(case) for writes in t.writes for _, v in writes]
     assert len(made) == len(set(made)), "nothing is made twice, what is not of the batch neither"
+
+
+def test_what_cannot_be_cut_is_found_before_anything_runs() -> None:
+    """Two patches of two ranks need four units of rows; the image, an input, brings its height."""
+    placement, axes = {"net": [((0, 1), 0, 6)]}, {"net": Axes((("patch", 2),))}
+    graph = shard_graph(GIVEN)
+    plan = make_plan(graph, SHARD_REGISTRY, placement, axes=axes, loops={"denoise": LoopPlan(patches=2)})
+    blocks = whole_blocks(graph, SHARD_REGISTRY, plan)
+
+    def check(**symbols: int) -> None:
+        ShardStream(blocks, "0", repeat_task, symbols).check()
+
+    check(**{":h": 4 * UNIT, ":w": 2})
+    for height, message in (
+        (3 * UNIT, "E516.*patch 1 of 2"),
+        (UNIT, "E516.*at most 1"),
+        (UNIT + 1, "not a whole number"),
+    ):
+        with pytest.raises(InputError, match=message):
+            check(**{":h": height, ":w": 2})
+    with pytest.raises(InputError, match="E515"):
+        check()
 
 
 def test_costs_follow_the_rows() -> None:

@@ -27,6 +27,8 @@ ANY = {
     "cfg2_ulysses2": shared({"cfg": 2, "ulysses": 2}),
     "displaced2_all": shared({"patch": DISPLACED}, warmup="all"),
     "vae_patch2": {"ranks": 2, "axes": {"vae": {"patch": 2}}},
+    "ulysses2_patch2": shared({"ulysses": 2, "patch": 2}),
+    "vae_data2": {"ranks": 2, "axes": {"vae": {"data": 2}}},
     "vae_ring2": {"ranks": 2, "axes": {"vae": {"ring": 2}}},
     "pipe2": pipe(2),
     "pipe4": pipe(4),

@@ -68,3 +68,16 @@ def test_loops_until(text: str, seed: int) -> None:
     local = run({"a": graph, "b": graph}, inputs, None)
     nodes = {path: rng.randrange(3) for path in floating(graph)}
     assert_same(run({"a": graph, "b": graph}, inputs, make_plan(graph, REGISTRY, nodes=nodes)), local)
+
+
+@pytest.mark.dist
+@pytest.mark.parametrize("given", [{"prompt": ["a", "b"], "negative": []}, {"prompt": []}])
+def test_what_is_there_in_the_first_turn_only(given: dict[str, Any]) -> None:
+    """Without the other branch there is no update: the latents of the first turn are there, later ones are not."""
+    graph = toy_graph(DIFFUSION, REGISTRY)
+    placement = {"unet": [([0], 0, 3), ([1], 3, 6)]}
+    plan = make_plan(graph, REGISTRY, placement, nodes={"denoise/pred": 1}, branches="turn")
+    for who in (None, plan):
+        engine = toy_engine(graph, REGISTRY, cache_bytes=0)
+        found = engine.run(graph, [Request("a", given)], plan=who)["a"]
+        assert not found.values and "has no rows" in found.absent["image"]
