@@ -193,9 +193,13 @@ def measure(name: str, plans: Mapping[str, Any], world: ProcessWorld, args: Any)
             elif world.rank == 0:
                 print(f"{name} {plan}: warm", file=sys.stderr, flush=True)
     held = {plan: world.gather(weight_bytes(s)) for plan, s in sessions.items()}
+    peaks = world.gather(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
     whole = weight_bytes(alone) if alone is not None else 0
     return [
-        row(name, plan, times[plan], exact[plan], held[plan], whole, steps) for plan in plans if times[plan]
+        row(name, plan, times[plan], exact[plan], held[plan], whole, steps)
+        | {"efficiency": efficiency[plan], "peak_mib": peaks}
+        for plan in plans
+        if times[plan]
     ]
 
 
@@ -393,8 +397,7 @@ def row(
 
 def report(rows: Sequence[Mapping[str, Any]], args: Any) -> None:
     """The table, or JSON."""
-    machine = {"cpu": platform.processor() or platform.machine(), "torch": torch.__version__,
-               "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}  # fmt: skip
+    machine = {"cpu": platform.processor() or platform.machine(), "torch": torch.__version__}
     if args.json:
         print(json.dumps({"rows": rows, "machine": machine}))
         return
@@ -403,9 +406,13 @@ def report(rows: Sequence[Mapping[str, Any]], args: Any) -> None:
     for r in rows:
         low, high = (1 / x for x in reversed(r["spread"]))
         measured, simulated = r["efficiency"]
-        lists = " ".join(f"{r[key]!s:>{width}}" for key, width in (("sent_mib", 18), ("waited", 15), ("weights", 15)))
+        lists = " ".join(
+            f"{r[key]!s:>{width}}" for key, width in (("sent_mib", 18), ("waited", 15), ("weights", 15))
+        )
         print(f"{r['name']:16} {r['peer_s']:8.3f} {r['ours_s']:8.3f} {r['speed_up']:8.2f}x {low:5.2f} to {high:4.2f} "
               f"{lists} {measured:5.2f} {simulated:6.2f} {r['max_error']:8.1e}")  # fmt: skip
+    print(f"peak memory of the processes: {rows[-1]['peak_mib']} MiB; of one plan alone with --plans, on rank 1, "
+          "since rank 0 holds the single device too")  # fmt: skip
     print("seconds and bytes sent by each rank are of a step (stream: of a request); waiting is a share of the time;\n"
           "efficiency: share of the ranks' time in which they run something, measured, and simulated from those "
           "tasks")  # fmt: skip

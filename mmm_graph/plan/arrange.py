@@ -29,17 +29,20 @@ def arrange(
     name: str = "",
     place: Place | None = None,
     branches: Branches = "batched",
+    partial: bool = False,
 ) -> Plan:
     """The plan of a graph as the file says.
 
     Args:
         name: of the plan, for errors; `place`: where it is written.
+        partial: the graph is not the one that the plan was written for (an evaluation, say): it need not have the loops
+            that the plan names.
 
     Raises:
         InputError: E5xx, with every problem found: names, degrees and combinations that are not legal, and the nearest
             that are.
     """
-    return _Arrangement(graph, registry, spec, name, place).plan(branches)
+    return _Arrangement(graph, registry, spec, name, place, partial=partial).plan(branches)
 
 
 def check_plans(spec: GraphSpec, graph: Graph | None, registry: Registry) -> None:
@@ -62,9 +65,17 @@ def check_plans(spec: GraphSpec, graph: Graph | None, registry: Registry) -> Non
 
 class _Arrangement:
     def __init__(
-        self, graph: Graph, registry: Registry, spec: PlanSpec, name: str, place: Place | None
+        self,
+        graph: Graph,
+        registry: Registry,
+        spec: PlanSpec,
+        name: str,
+        place: Place | None,
+        *,
+        partial: bool,
     ) -> None:
         self.graph, self.registry, self.spec, self.name, self.place = graph, registry, spec, name, place
+        self.partial = partial
         self.flow = Flow(graph)
         self.problems: list[Problem] = []
 
@@ -105,7 +116,7 @@ class _Arrangement:
         found: dict[str, LoopPlan] = {}
         for name, loop in self.spec.loops.items():
             paths = [p for p in all_loops if p == name or name in p.split("/")]
-            if not paths:
+            if not paths and not self.partial:
                 known = {part for p in all_loops for part in (p, *p.split("/"))}
                 self._refuse("E517", f"there is no loop {name!r}", did_you_mean(name, known))
             found.update(dict.fromkeys(paths, loop))

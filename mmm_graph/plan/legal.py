@@ -39,7 +39,12 @@ def check_axes(graph: Graph, registry: Registry, axes: Mapping[str, Axes], flow:
         if not any(axis in said.refused for axis in ("ulysses", "tensor") if its[axis] > 1):
             yield from _check_heads(graph, model, its, said.heads)
         yield from _check_rows(graph, model, its, works)
-        if its.displaced and not any(isinstance(n, Loop) and _calls(n, model) for n in graph.nodes):
+        called = any(isinstance(n, Call) and n.model == model for n in graph.walk())
+        if (
+            its.displaced
+            and called
+            and not any(isinstance(n, Loop) and _calls(n, model) for n in graph.nodes)
+        ):
             message = f"{model} is not called in a loop: there is no evaluation before to be displaced from"
             yield problem("E519", message, where, "mode: sync")
 
@@ -92,6 +97,10 @@ def check_loops(
             continue
         if node.until is not None or node.count is None:
             message = f"{path} goes on until its flag is true; patches need a loop of known length"
+            yield problem("E520", message, node.place, "leave `patches` out")
+        around = next((loop for loop in Flow(graph).sites[path].scope if loop.until is not None), None)
+        if around is not None:
+            message = f"{path} is in the body of {around.path}, which goes on until its flag is true: that is not cut"
             yield problem("E520", message, node.place, "leave `patches` out")
         if any(isinstance(inner, Loop) for inner in node.body):
             yield problem("E520", f"{path} has a loop in its body", node.place, "pipeline the inner loop")

@@ -86,7 +86,7 @@ class ShardStream(Stream):
                         self._scaled(spans[0], height, form, f"{entry.path}.{key}")
             elif entry.loop.until is None:  # whose body is not cut
                 loop = self._loop_plan(entry)
-                for sync in {True, loop.warmup == "all"}:
+                for sync in (True,) if loop.warmup == "all" else (True, False):
                     with self._inside(entry, sync=sync):
                         self._check(entry.block.entries)
 
@@ -189,7 +189,8 @@ class ShardStream(Stream):
         if not entry.unit or entry.height is None or (pieces == 1 and not entry.patched):
             return (), 0
         height, patches = self._height(entry), self._num_patches if patch != ALL else 1
-        unit = max(entry.unit, height // self._units) if self._units else entry.unit
+        common = self._units if height % entry.unit == 0 else 0
+        unit = max(entry.unit, height // common) if common else entry.unit
         try:
             full = split((0, height), patches, unit)[patch if patch != ALL else 0]
             return split(full, pieces, unit), height

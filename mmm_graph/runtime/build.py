@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +24,8 @@ from mmm_graph.parallel.tensor import shard_weights
 from mmm_graph.registry.node_type import ModelType, resolve
 from mmm_graph.registry.registry import Registry
 
+_BUILDING = threading.RLock()
+"""Ranks may be threads, and constructors draw from the one generator of the process."""
 DTYPES = {"f64": torch.float64, "f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -63,6 +66,10 @@ class Built:
         Raises:
             RunError: E6xx, the weights are not there, cannot be read or do not fit; E620, its builder failed.
         """
+        with _BUILDING:
+            return self.__dict__["object"] if "object" in self.__dict__ else self._make()
+
+    def _make(self) -> Any:
         try:
             if not self.type.weights:
                 return _build_plain(self)

@@ -171,8 +171,7 @@ class Executor:
             self._arrive(item.scratch)
             for target, source, _ in item.collect:
                 gathered[target].append(values[source])
-            flag = values[item.flag] if item.flag is not None else False
-            last = turn + 1 == item.limit or type(flag) is Absent or truth(flag)
+            last = self._is_over(item, (*turns, turn)) or turn + 1 == item.limit
             following = [(carry, values[after]) for carry, after in item.carried]
             results = [(target, values[source]) for target, source in item.out] if last else []
             self.execute((Free(item.scratch),))
@@ -185,6 +184,20 @@ class Executor:
         for target, _, axis in item.collect:
             found = [v for v in gathered[target] if type(v) is not Absent]
             values[target] = join(found, axis) if found else gathered[target][-1]
+
+    def _is_over(self, item: Repeat, turns: tuple[int, ...]) -> bool:
+        flag = self.values[item.flag] if item.flag is not None else False
+        if type(flag) is Absent:
+            return True
+        try:
+            return truth(flag)
+        except ValueError as error:
+            at = _placed(At(item.request, item.node, (*item.step, TURN)), turns)
+            self._fail(_UNTIL, {"until": flag}, at, error)
+            return True
+
+
+_UNTIL = Bound(lambda args, at: {}, label="until")
 
 
 class _Gone(dict[str, Any]):

@@ -70,7 +70,7 @@ class Shards:
         chain, axes = plan.models[name], plan.axes_of(name)
         if len(chain) == 1 and not _asks(plan, name):
             return base
-        key = (name, rank, chain, axes, name in plan.pipelined)
+        key = (name, rank, chain, axes, name in plan.pipelined, name in plan.warm_rows)
         kept = self._kept.get(key)
         if kept is None or kept.base is not base:
             own = [s for s in chain if rank in s.ranks]

@@ -100,7 +100,7 @@ def run_evaluation(
     plan = None
     if options.plan is not None:
         said, called, place = options.plan
-        plan = arrange(graph, registry, said, name=called, place=place)
+        plan = arrange(graph, registry, said, name=called, place=place, partial=True)
     means = Means(tuple(graph.outputs))
     loader = Loader(source.dataset, source.columns, shuffle=False)
     total = -(-len(loader) // source.batch)

@@ -159,3 +159,16 @@ def test_models_are_cut_by_cost(flops: list[int], stages: int, bounds: list[int]
     costs = [sum(flops[a:b]) for a, b in pairwise(found)]
     assert len(found) == stages + 1 and all(costs)
     assert found == bounds or (bounds is None and max(costs) == max(flops))
+
+
+def test_another_graph_of_the_file_need_not_have_the_loops() -> None:
+    """An evaluation that only encodes and decodes runs under the plan of the drawing."""
+    text = (
+        DRAW.partition("  denoise:")[0]
+        + "  image: {call: vae.decode, in: {latents: noise}}\noutputs: {image: image}\n"
+    )
+    spec = PlanSpec(ranks=2, pipe={"net": 2}, loops={"denoise": {"patches": 2}})
+    plan = arrange(shard_graph(text), SHARD_REGISTRY, spec, partial=True)
+    assert plan.ranks == 2 and not plan.loops
+    with pytest.raises(InputError, match="E517"):
+        arrange(shard_graph(text), SHARD_REGISTRY, spec)

@@ -10,7 +10,7 @@ from mmm_graph.plan.axes import Axes
 from mmm_graph.plan.flow import Flow
 from mmm_graph.plan.legal import check_axes, check_loops
 from mmm_graph.spec.plan import LoopPlan
-from tests.plan.toys import DRAW, SHARD_REGISTRY, UNTIL, shard_graph
+from tests.plan.toys import DRAW, NESTED, SHARD_REGISTRY, UNTIL, shard_graph
 
 
 def axes_problems(model: str, axes: Axes, text: str = DRAW, **params: Any) -> list[tuple[str, str, str]]:
@@ -98,6 +98,20 @@ def test_patches_that_are_refused(loop: LoopPlan, axes: Axes, params: dict[str, 
 
 def test_loops_without_patches_are_never_refused() -> None:
     assert loop_problems(LoopPlan(warmup="all"), net="denoiser.conv") == []
+
+
+def test_a_model_that_is_not_called_is_not_displaced_from_anything() -> None:
+    text = DRAW.partition("  image: {call")[0] + "outputs:\n  latents: denoise.latents\n"
+    assert axes_problems("vae", Axes((("patch", 2),), displaced=True), text) == []
+
+
+def test_a_loop_in_one_that_turns_until_a_flag_is_not_cut() -> None:
+    graph = shard_graph(NESTED.replace("each: {j: outside.turns}", "max: 3\n      until: m.small").replace(
+        "      next: {x: denoise.latents}",
+        "        m: {op: toy.mean, in: {x: denoise.latents}}\n      next: {x: denoise.latents}",
+    ))  # fmt: skip
+    (found,) = check_loops(graph, SHARD_REGISTRY, {}, {"outer/denoise": LoopPlan(patches=2)})
+    assert found.code == "E520" and "outer/denoise is in the body of outer" in found.message
 
 
 def test_patches_need_a_loop_of_known_length_without_loops_in_it() -> None:

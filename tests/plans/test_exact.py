@@ -80,7 +80,7 @@ def whole(weights: dict[str, Path]) -> dict[tuple[str, str], dict[str, torch.Ten
     }
 
 
-@pytest.mark.parametrize("size", GIVEN)
+@pytest.mark.parametrize("size", [pytest.param("even", marks=pytest.mark.slow), "uneven"])
 @pytest.mark.parametrize(("denoiser", "name"), CASES)
 def test_exact(denoiser: str, name: str, size: str, weights: dict[str, Path], whole: Any) -> None:
     plan = {**ANY, **TRANSFORMERS}[name]

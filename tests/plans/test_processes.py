@@ -28,7 +28,8 @@ HYBRIDS = {
     f"pipe2_{axis}2": pipe(2, {axis: 2}, patches=2, warmup=1)
     for axis in ("ulysses", "ring", "patch", "tensor")
 }
-CASES: dict[str, list[tuple[str, dict[str, Any], list[dict[str, Any]]]]] = {
+Case = tuple[str, dict[str, Any], list[dict[str, Any]]]
+ALL: dict[str, list[Case]] = {
     "exact": [
         *(("dit", plan, UNEVEN) for plan in {**ANY, **TRANSFORMERS}.values()),
         *(("unet", plan, UNEVEN) for plan in ANY.values()),
@@ -40,14 +41,27 @@ CASES: dict[str, list[tuple[str, dict[str, Any], list[dict[str, Any]]]]] = {
         *((name, plan, REQUESTS) for name in ("dit", "mmdit") for plan in PLANS.values()),
     ],
 }
+FEW: list[Case] = [
+    *(("dit", {**ANY, **TRANSFORMERS}[name], UNEVEN[1:]) for name in ("patch4", "ring2_ulysses2", "tensor3")),
+    ("dit", ANY["data2_cfg2"], UNEVEN[1:]),
+    ("unet", ANY["cfg2_patch2"], UNEVEN[1:]),
+    ("unet", STALE["displaced2"], ONE),
+    ("mmdit", HYBRIDS["pipe2_ulysses2"], ONE),
+    ("mmdit", PLANS["pipe2"], REQUESTS),
+]
+CASES = [
+    pytest.param(FEW, id="few"),
+    *(pytest.param(c, id=name, marks=pytest.mark.slow) for name, c in ALL.items()),
+]
 
 
 @pytest.mark.dist
-@pytest.mark.parametrize("kind", CASES)
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("cases", CASES)
 def test_processes_have_the_bits_of_threads(
-    kind: str, weights: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cases: list[Case], weights: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    named = [(str(i), *case) for i, case in enumerate(CASES[kind])]
+    named = [(str(i), *case) for i, case in enumerate(cases)]
     (tmp_path / "cases.json").write_text(json.dumps(named))
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     words = [tmp_path / "cases.json", weights["dit"].parent, tmp_path / "found.pt"]

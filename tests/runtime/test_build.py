@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,14 @@ def test_initialisation_depends_on_name_and_seed_only() -> None:
     assert same(a, build().object)
     assert not same(a, build(seed=1).object) and not same(a, build(replace(UNET, name="other")).object)
     assert not a.training
+
+
+def test_ranks_that_are_threads_share_what_one_of_them_builds() -> None:
+    wanted, built = build().object, build()
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: built.object, range(4)))
+        others = list(pool.map(lambda n: build(replace(UNET, name=n)).object, ["a", "b", "unet", "c"]))
+    assert all(one is found[0] for one in found) and same(found[0], wanted) and same(others[2], wanted)
 
 
 def test_weights_are_loaded_on_top_of_the_meta_device(

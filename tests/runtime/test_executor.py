@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+import torch
 
 from mmm_graph.errors import Cancelled, MmmError, RunError
 from mmm_graph.plan.ops import TURN, At, Free, Recv, Repeat, Run, Send, Value
@@ -113,6 +114,18 @@ def test_repeat() -> None:
         values[out] == 32 and values[every].tolist() == [2, 4, 8, 16, 32] and set(values) == {X, out, every}
     )
     assert seen == [(i,) for i in range(5)]
+
+
+def test_a_flag_that_is_no_one_decision_is_an_error_of_its_loop() -> None:
+    flag = Value("r", "loop.flag", (TURN,))
+    body = (Run(("op", "ask"), (), (("flag", flag),), AT),)
+    repeat = Repeat("loop", "r", (), body, flag=flag, limit=3, scratch=(flag,))
+    calls = {("op", "ask"): Bound(lambda args, at: {"flag": torch.tensor([True, False])})}
+    with pytest.raises(RunError, match=r"E701.*loop \(until\) failed in turn 0: .* 2 elements that disagree"):
+        run([repeat], {}, calls)
+    failed: dict[str, MmmError] = {}
+    run([repeat], {}, calls, failed=failed)
+    assert isinstance(failed["r"], RunError)
 
 
 def test_the_interpreter_is_fast() -> None:
