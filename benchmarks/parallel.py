@@ -185,7 +185,8 @@ def measure(name: str, plans: Mapping[str, Any], world: ProcessWorld, args: Any)
             Recorder.runs.clear()
             plan_s, found = timed(world, partial(work, session, name, number))
             ranks = world.gather([meters[plan].sent_bytes, meters[plan].waited_s])
-            efficiency[plan] = efficiencies(session, world, REQUESTS if name == "stream" else 1)
+            if number >= 0:  # the warm-up has another number of steps
+                efficiency[plan] = efficiencies(session, world, REQUESTS if name == "stream" else 1)
             if world.rank == 0 and number >= 0:
                 times[plan].append({"one_s": one_s, "plan_s": plan_s, "sent": [r[0] for r in ranks],
                                     "waited": [r[1] for r in ranks]})  # fmt: skip

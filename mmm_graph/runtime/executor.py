@@ -104,9 +104,10 @@ class Executor:
         """Raise it with all that is known, or put it with its request, whose later nodes are then skipped.
 
         What ranks do together is not skipped by one of them, nor what a loop sends every turn: the others wait for it.
+        Nor are its rows of an image: those that have the other rows would ask it for these.
         """
         failure = _located(bound, args, at, error)
-        together = bound.shared or (self.is_one_of_many and bool(at.step))
+        together = bound.shared or (self.is_one_of_many and (bool(at.step) or len(at.spans) > 1))
         if self.failed is None or together or isinstance(failure, Cancelled):
             raise failure from (error if failure is not error else error.__cause__)
         if failure is not error:

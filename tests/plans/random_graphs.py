@@ -61,7 +61,7 @@ class Values:
         return Values([*self.latents, carry], list(self.flags), [], len(self.latents))
 
 
-@dataclass
+@dataclass(repr=False)
 class Case:
     """A graph, what is asked of it, and who does what."""
 

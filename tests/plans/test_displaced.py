@@ -25,7 +25,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("denoiser", "group_norm"), CASES)
-@pytest.mark.parametrize("size", [2, 4])
+@pytest.mark.parametrize("size", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_more_warm_up_is_nearer_to_one_device(
     denoiser: str, group_norm: str, size: int, weights: dict[str, Path]
 ) -> None:

@@ -69,6 +69,17 @@ def test_failures_are_raised_or_kept_with_their_request() -> None:
     assert isinstance(failed["r"], RunError)
 
 
+@pytest.mark.parametrize("at", [AT._replace(step=(2,)), AT._replace(spans=((0, 2), (2, 4)))])
+def test_what_other_ranks_count_on_is_not_kept_with_its_request(at: At) -> None:
+    calls = {("op", "add"): bound(lambda a, b: a / b)}
+    failing = [ADD._replace(at=at)]
+    assert type(run(failing, {X: 1, Y: 0}, calls, failed={})[Z]) is Absent, (
+        "one rank has nobody to wait for it"
+    )
+    with pytest.raises(RunError, match="ZeroDivisionError"):
+        run(failing, {X: 1, Y: 0}, calls, failed={}, note=lambda text: None)
+
+
 def test_cancel() -> None:
     with pytest.raises(Cancelled):
         run([ADD], {X: 1, Y: 2}, {}, cancel=lambda: True)
