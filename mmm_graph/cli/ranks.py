@@ -56,7 +56,7 @@ def check_ranks(options: Mapping[str, Any], plan: Plan) -> None:
             message = "--emulate runs all ranks in one process, without --nproc or torchrun"
             raise InputError(problem("E524", message))
         return
-    found = nproc or size
+    found = size if size > 1 else nproc or 1
     if found != num:
         what = f"plan {plan.name}" if plan.name else "a run without --plan"
         hint = f"run it with --nproc {num}, under torchrun, or with --emulate" if num > 1 else "name a --plan"

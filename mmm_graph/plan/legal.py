@@ -39,14 +39,23 @@ def check_axes(graph: Graph, registry: Registry, axes: Mapping[str, Axes], flow:
         if not any(axis in said.refused for axis in ("ulysses", "tensor") if its[axis] > 1):
             yield from _check_heads(graph, model, its, said.heads)
         yield from _check_rows(graph, model, its, works)
-        called = any(isinstance(n, Call) and n.model == model for n in graph.walk())
-        if (
-            its.displaced
-            and called
-            and not any(isinstance(n, Loop) and _calls(n, model) for n in graph.nodes)
-        ):
-            message = f"{model} is not called in a loop: there is no evaluation before to be displaced from"
-            yield problem("E519", message, where, "mode: sync")
+        yield from _check_calls(flow, model, its)
+
+
+def _check_calls(flow: Flow, model: str, axes: Axes) -> Iterator[Problem]:
+    """The axes do something where the model is called; where it is not called at all, nothing is wrong."""
+    scopes = [s.scope for s in flow.sites.values() if isinstance(s.node, Call) and s.node.model == model]
+    where = flow.graph.models[model].place
+    if axes.displaced and scopes and not any(scopes):
+        message = f"{model} is not called in a loop: there is no evaluation before to be displaced from"
+        yield problem("E519", message, where, "mode: sync")
+    until = [loop for scope in scopes for loop in scope if loop.until is not None]
+    cut = [f"{a}: {n}" for a, n in axes.sizes if n > 1 and a in (*SHARES_ROWS, "data")]
+    if cut and scopes and all(any(loop in until for loop in scope) for scope in scopes):
+        message = f"{', '.join(cut)} of {model}: it is called in {until[0].path} only, which turns until its flag is true"
+        yield problem(
+            "E519", f"{message}: what it works on is not cut", where, "take cfg or tensor, or stages"
+        )
 
 
 def _check_heads(graph: Graph, model: str, axes: Axes, heads: int) -> Iterator[Problem]:
@@ -138,10 +147,3 @@ def _check_patched(
             message = f"{call.path} gets {height.size} rows, cut at multiples of {work.unit} for {axes.pieces} ranks"
             yield problem("E520", f"{message}: at most {most} patches, not {patches}", where,
                           f"the nearest legal number is {most}")  # fmt: skip
-
-
-def _calls(loop: Loop, model: str) -> bool:
-    return any(
-        _calls(n, model) if isinstance(n, Loop) else isinstance(n, Call) and n.model == model
-        for n in loop.body
-    )

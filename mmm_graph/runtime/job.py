@@ -34,7 +34,7 @@ class Prepared:
 
     Attributes:
         binders: callables, by rank, the models being trained and the given values that need a gradient.
-        programs: of requests that ran alone on one rank, by id, where they are short.
+        programs: of requests that ran alone on one rank, whole, by id, where they are short.
     """
 
     graph: Graph

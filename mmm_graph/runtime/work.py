@@ -124,6 +124,7 @@ class Work:
             for job in self.jobs:
                 _forget(exchanges, job.request.id)
                 transport.forget(job.request.id)
+                binders[job.request.id].context.seeds.pop(job.request.id)
 
     def _open(self, world: World, start: Mapping[Value, Any]) -> None:
         """Connect ranks that send to each other; on devices each edge costs a communicator, so only those."""
@@ -136,9 +137,11 @@ class Work:
         world.open(edges)
 
     def _program(self, world: World, start: Mapping[Value, Any]) -> Iterable[Instruction]:
-        """A rank's Program, lazily. It depends on the graph and the request's id only, so a short one is kept."""
+        """A rank's Program, lazily. Where nothing is cut it depends on the graph and the request's id only: a short one
+        is kept."""
         program = project(self._sequence(start), world.rank)
-        if len(self.jobs) != 1 or world.size != 1:
+        plain = all(job.prepared.blocks.plan.is_plain for job in self.jobs)
+        if len(self.jobs) != 1 or world.size != 1 or not plain:
             return program
         kept, request = self.jobs[0].prepared.programs, self.jobs[0].request.id
         return kept[request] if request in kept else _recorded(program, kept, request)

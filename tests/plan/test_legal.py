@@ -105,6 +105,14 @@ def test_a_model_that_is_not_called_is_not_displaced_from_anything() -> None:
     assert axes_problems("vae", Axes((("patch", 2),), displaced=True), text) == []
 
 
+def test_what_a_loop_until_a_flag_works_on_is_not_cut() -> None:
+    for axis in ("patch", "data"):
+        (found,) = axes_problems("net", Axes(((axis, 2), ("cfg", 2))), UNTIL)
+        assert found[0] == "E519" and f"{axis}: 2 of net: it is called in denoise only" in found[1]
+    assert axes_problems("net", Axes((("tensor", 2), ("cfg", 2))), UNTIL) == []
+    assert axes_problems("vae", Axes((("patch", 2),)), UNTIL) == []
+
+
 def test_a_loop_in_one_that_turns_until_a_flag_is_not_cut() -> None:
     graph = shard_graph(NESTED.replace("each: {j: outside.turns}", "max: 3\n      until: m.small").replace(
         "      next: {x: denoise.latents}",

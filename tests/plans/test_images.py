@@ -9,8 +9,9 @@ import pytest
 import torch
 
 import mmm_graph as mmm
+from mmm_graph.api.session import Session
 from mmm_graph.runtime.events import Result
-from tests.plans.graphs import graph
+from tests.plans.graphs import graph, pipe
 
 pytestmark = pytest.mark.dist
 
@@ -56,3 +57,21 @@ def test_an_odd_height_matters_only_where_rows_are_shared(weights: dict[str, Pat
     image = [torch.rand(2, 1, 15, 8)]
     whole, found = run(weights, image)["0"].values, run(weights, image, "data")["0"].values
     assert all((found[port] - value).abs().max() < 1e-10 for port, value in whole.items())
+
+
+def test_a_size_does_not_stay_for_the_next_request(weights: dict[str, Path]) -> None:
+    """Patches on one rank: what it does depends on the height, which the latents bring."""
+    spec = graph("dit", {"p": pipe([[0]], patches=2, warmup=1)})
+    spec["inputs"]["z"] = "Latents[b,4,h,w]"
+    del spec["nodes"]["noise"]
+    spec["nodes"]["denoise"]["in"]["x"] = "$in.z"
+    spec["outputs"] = {"latents": "denoise"}
+
+    def drawn(session: Session, height: int) -> torch.Tensor:
+        z = torch.ones(1, 4, height, 16, dtype=torch.float64)
+        return session.run(z=z, prompt=["one"], steps=2)["latents"]
+
+    session = mmm.load(spec, weights=weights["dit"], plan="p")
+    for height in (16, 24, 20):
+        fresh = mmm.load(spec, weights=weights["dit"], plan="p")
+        assert torch.equal(drawn(session, height), drawn(fresh, height))

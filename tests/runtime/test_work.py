@@ -67,3 +67,15 @@ def test_two_threads_take_turns() -> None:
     for thread in threads:
         thread.join()
     assert all(torch.equal(found[seed], expected[seed]) for seed in range(4))
+
+
+@pytest.mark.dist
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_nothing_is_left_of_a_request(ranks: int) -> None:
+    graph = toy_graph(steps=2)
+    engine = toy_engine(graph)
+    plan = make_plan(graph, toy_registry(), {"unet": [([0], 0, 3), ([ranks - 1], 3, 6)]})
+    engine.run(graph, [REQUEST, Request("b", {"prompt": ["ho"]})], plan=plan)
+    (prepared,) = engine._preparer._kept.values()
+    assert len(prepared.binders) == ranks
+    assert not any(binder.context.seeds for binder in prepared.binders.values())
