@@ -52,10 +52,9 @@ def _check_calls(flow: Flow, model: str, axes: Axes) -> Iterator[Problem]:
     until = [loop for scope in scopes for loop in scope if loop.until is not None]
     cut = [f"{a}: {n}" for a, n in axes.sizes if n > 1 and a in (*SHARES_ROWS, "data")]
     if cut and scopes and all(any(loop in until for loop in scope) for scope in scopes):
-        message = f"{', '.join(cut)} of {model}: it is called in {until[0].path} only, which turns until its flag is true"
-        yield problem(
-            "E519", f"{message}: what it works on is not cut", where, "take cfg or tensor, or stages"
-        )
+        message = f"{', '.join(cut)} of {model}: it is called in {until[0].path} only, which turns until a flag is true"
+        hint = "what it works on is not cut: take cfg or tensor, or stages"
+        yield problem("E519", message, where, hint)
 
 
 def _check_heads(graph: Graph, model: str, axes: Axes, heads: int) -> Iterator[Problem]:

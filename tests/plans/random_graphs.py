@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch
 from hypothesis import strategies as st
 
 from mmm_graph.graph.graph import Call, Graph, Loop
+from mmm_graph.plan.axes import Axes
 from mmm_graph.plan.flow import Flow
 from mmm_graph.plan.homes import state_groups
 from mmm_graph.plan.place import Branches, Plan, make_plan
@@ -19,6 +21,7 @@ from mmm_graph.spec import to_yaml
 from tests.runtime.toys import denoiser_parts, toy_graph, toy_registry
 
 REGISTRY = toy_registry()
+PLACED = ("unet", "text", "vae")
 ROWS = 5
 MODELS = {
     "text": {"kind": "encoder.toy", "init": "default"},
@@ -245,25 +248,35 @@ class Drawn:
 
 
 @st.composite
-def cases(draw: Draw) -> Case:
-    """A random graph under a random placement."""
+def cases(draw: Draw, *, shares: bool = False) -> Case:
+    """A random graph under a random placement; `shares`: some models are on several ranks that share batches."""
     spec = Drawn(draw).graph()
     graph = toy_graph(spec, REGISTRY)
+    ranks = draw(st.integers(2 if shares else 1, 4))
     branches: Branches = draw(st.sampled_from(["batched", "turn"]))
-    rank = partial(draw, st.integers(0, draw(st.integers(0, 3))))
-    num_parts = len(denoiser_parts(graph.models["unet"].config))
-    cuts = sorted(draw(st.sets(st.integers(1, num_parts - 1), max_size=3)))
-    slices = zip([0, *cuts], [*cuts, num_parts], strict=True)
-    placement = {
-        "unet": [([rank()], a, b) for a, b in slices],
-        **{m: [([rank()], 0, 1)] for m in ("text", "vae")},
-    }
+    placement: dict[str, Any] = {}
+    axes: dict[str, Axes] = {}
+    for model in PLACED:
+        degree = draw(st.integers(1, min(3, ranks))) if shares else 1
+        axes[model] = Axes((("data", degree),) if degree > 1 else ())
+        placement[model] = slices(draw, graph, model, (ranks, degree))
     plan = make_plan(
-        graph, REGISTRY, placement, nodes=places(draw, graph, rank), branches=branches,
+        graph, REGISTRY, placement, axes=axes, branches=branches,
+        nodes=places(draw, graph, partial(draw, st.integers(0, ranks - 1))),
+        microbatches=draw(st.integers(1, 3)) if shares else 1,
         in_flight=draw(st.sampled_from([None, 1])),
     )  # fmt: skip
     num = draw(st.integers(1, 3))
     return Case(spec, graph, [request(draw, str(i)) for i in range(num)], branches, plan)
+
+
+def slices(draw: Draw, graph: Graph, model: str, sizes: tuple[int, int]) -> list[tuple[list[int], int, int]]:
+    """A model cut anywhere, each slice on any `degree` of the ranks."""
+    ranks, degree = sizes
+    num = len(denoiser_parts(graph.models[model].config)) if model == "unet" else 1
+    cuts = sorted(draw(st.sets(st.integers(1, num - 1), max_size=3))) if num > 1 else []
+    bounds = pairwise([0, *cuts, num])
+    return [(sorted(draw(st.permutations(range(ranks)))[:degree]), a, b) for a, b in bounds]
 
 
 def places(draw: Draw, graph: Graph, rank: Any) -> dict[str, int]:
@@ -271,7 +284,7 @@ def places(draw: Draw, graph: Graph, rank: Any) -> dict[str, int]:
     groups = state_groups(Flow(graph))
     found: dict[str, int] = {}
     for node in graph.walk():
-        if isinstance(node, Loop) or (isinstance(node, Call) and node.model in ("unet", "text", "vae")):
+        if isinstance(node, Loop) or (isinstance(node, Call) and node.model in PLACED):
             continue
         group = groups.get(node.path, (node.path,))
         if node.path == group[0] and draw(st.integers(0, 5)):
