@@ -62,20 +62,32 @@ class ShardConfig:
 class Sharded:
     """An `Exchange` over several ranks. Bound to a place before each Run; every rank of its groups asks alike.
 
+    Args:
+        groups: whom it asks.
+        warm: whom it asks in a warm-up in which ranks that pipeline patches afterwards share the rows of whole images;
+            what they gather then is what the patches find in the buffer. None: the same.
+
     Attributes:
         at: the place it is bound to.
+        groups: those of that place.
         state: what it keeps from one evaluation to the next.
     """
 
     at: Where
 
-    def __init__(self, groups: Groups, config: ShardConfig) -> None:
-        self.groups, self.config = groups, config
+    def __init__(self, groups: Groups, config: ShardConfig, warm: Groups | None = None) -> None:
+        self.steady, self.warm, self.config = groups, warm or groups, config
         self.state = StateStore()
-        self._core = choose(groups, config)
+        self._cores = {id(g): choose(g, config) for g in (self.steady, self.warm)}
+        self._ask(self.steady)
+
+    def _ask(self, groups: Groups) -> None:
+        self.groups, self._core = groups, self._cores[id(groups)]
 
     def bind(self, at: Where) -> None:
         self.at = at
+        if self.warm is not self.steady:
+            self._ask(self.warm if len(at.spans) > 1 else self.steady)
 
     def clear(self, request: str, within: str = "") -> None:
         self.state.clear(request, within)

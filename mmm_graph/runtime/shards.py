@@ -7,9 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 from mmm_graph.errors import InputError, problem
-from mmm_graph.parallel.exchange import Exchange
 from mmm_graph.parallel.group import ALONE, Group
-from mmm_graph.parallel.phased import Phased
 from mmm_graph.parallel.sharded import Groups, ShardConfig, Sharded
 from mmm_graph.plan.axes import Axes
 from mmm_graph.plan.place import Plan, Slice
@@ -46,29 +44,15 @@ class Shards:
             groups = _groups(name, chain, axes, world)
             if any(world.rank in s.ranks for s in chain):
                 found[name] = self._shard(base[name], plan, name, world.rank)
-                if _asks(plan, name):
-                    tokens: Literal["ring", "patch"] = "ring" if axes["ring"] > 1 else "patch"
-                    config = ShardConfig(tokens, axes.displaced, axes.group_norm, name in plan.pipelined)
-                    found[name].attach(self._exchange(Sharded(groups, config), plan, name, world))
+                if plan.asks(name):
+                    warm = _warm_groups(name, plan, world) if name in plan.warm_rows else groups
+                    _attach(found[name], groups, _config(name, plan), warm)
         return found
-
-    def _exchange(self, steady: Sharded, plan: Plan, name: str, world: World) -> Exchange:
-        """The exchange of a model, with another one for the warm-up where its stages share rows then."""
-        if name not in plan.warm_rows:
-            return steady
-        mine: Group = ALONE
-        for branch in range(plan.axes_of(name)["cfg"]):
-            team = plan.warm_team(name, branch)
-            for share in dict.fromkeys(m.share for m in team):
-                members = tuple(m.rank for m in team if m.share == share)
-                group = world.group(members)
-                mine = group if group is not None else mine
-        return Phased(Sharded(Groups(tokens=mine, outer=mine), steady.config), steady)
 
     def _shard(self, base: Built, plan: Plan, name: str, rank: int) -> Built:
         """The model with what this rank has of it; where that is all, and no layer asks anybody, it is the model."""
         chain, axes = plan.models[name], plan.axes_of(name)
-        if len(chain) == 1 and not _asks(plan, name):
+        if len(chain) == 1 and not plan.asks(name):
             return base
         key = (name, rank, chain, axes, name in plan.pipelined, name in plan.warm_rows)
         kept = self._kept.get(key)
@@ -81,10 +65,28 @@ class Shards:
         return kept
 
 
-def _asks(plan: Plan, name: str) -> bool:
-    """Whether layers of the model ask other ranks, or what they kept of other patches."""
+def _config(name: str, plan: Plan) -> ShardConfig:
     axes = plan.axes_of(name)
-    return axes.pieces > 1 or axes["tensor"] > 1 or name in plan.pipelined
+    tokens: Literal["ring", "patch"] = "ring" if axes["ring"] > 1 else "patch"
+    return ShardConfig(tokens, axes.displaced, axes.group_norm, name in plan.pipelined)
+
+
+def _attach(built: Built, groups: Groups, config: ShardConfig, warm: Groups) -> None:
+    """Give the model its exchange, unless it has that already: all requests of a world ask the same groups."""
+    had = built.exchange
+    if not isinstance(had, Sharded) or (had.steady, had.config, had.warm) != (groups, config, warm):
+        built.attach(Sharded(groups, config, warm))
+
+
+def _warm_groups(name: str, plan: Plan, world: World) -> Groups:
+    """Whom a rank asks in a warm-up in which the stages share rows; all ranks make the groups of all."""
+    mine: Group = ALONE
+    for branch in range(plan.axes_of(name)["cfg"]):
+        team = plan.warm_team(name, branch)
+        for share in dict.fromkeys(m.share for m in team):
+            group = world.group(tuple(m.rank for m in team if m.share == share))
+            mine = group if group is not None else mine
+    return Groups(tokens=mine, outer=mine)
 
 
 def _own_parts(built: Built, slices: Sequence[Slice]) -> frozenset[str]:

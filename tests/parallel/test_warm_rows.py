@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 
 from mmm_graph.parallel.group import Group
-from mmm_graph.parallel.phased import Phased
 from mmm_graph.parallel.sharded import Groups, ShardConfig, Sharded
 from mmm_graph.parallel.thread_group import run_members
 from mmm_graph.plan.ops import At
@@ -16,8 +15,8 @@ BUFFERED = ShardConfig(buffered=True)
 HALVES = ((0, 2), (2, 4))
 
 
-def phased(group: Group) -> Phased:
-    return Phased(Sharded(Groups(tokens=group, outer=group), BUFFERED), Sharded(Groups(), BUFFERED))
+def phased(group: Group) -> Sharded:
+    return Sharded(Groups(), BUFFERED, warm=Groups(tokens=group, outer=group))
 
 
 @pytest.mark.dist
@@ -35,15 +34,18 @@ def test_patches_read_what_the_warm_up_gathered() -> None:
         mixed = [torch.cat([new[:, :, half], old[:, :, 6:]], 2) for new, old in ((new_k, k), (new_v, v))]
         torch.testing.assert_close(found, F.scaled_dot_product_attention(new_q[:, :, half], *mixed))
         exchange.clear("r")
-        assert not len(exchange.warm.state) and exchange.warm.state is exchange.steady.state
+        assert not len(exchange.state)
 
     run_members(2, work)
 
 
 def test_other_layers_are_those_of_the_phase() -> None:
-    exchange = Phased(Sharded(Groups(), BUFFERED), Sharded(Groups(), BUFFERED))
+    exchange = Sharded(Groups(), BUFFERED, warm=Groups())
     exchange.bind(At("r", "n", (1,), patch=1, spans=HALVES[1:], total=4, sync=False))
-    assert exchange.now is exchange.steady
+    assert exchange.groups is exchange.steady is not exchange.warm
+    exchange.bind(At("r", "n", (0,), spans=HALVES, total=4))
+    assert exchange.groups is exchange.warm
+    exchange.bind(At("r", "n", (1,), patch=1, spans=HALVES[1:], total=4, sync=False))
     assert exchange.positions((2, 3), torch.device("cpu")).rows.tolist() == [2, 3]
     x = torch.randn(2, 3)
     assert torch.equal(exchange.row_linear("l", x, torch.eye(3), None), x)
