@@ -40,6 +40,11 @@ def alone(rank: int) -> Team:
     return (Member(rank),)
 
 
+def everyone(ranks: int) -> Team:
+    """Every rank does it for itself."""
+    return tuple(Member(rank) for rank in range(ranks))
+
+
 @dataclass(frozen=True)
 class Axes:
     """The axes of a model in the order of the file: the first varies slowest over the ranks of a slice.

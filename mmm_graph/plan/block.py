@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from mmm_graph.graph.graph import Call, Graph, Loop, Node, Ref
-from mmm_graph.plan.axes import Member, Team, alone
+from mmm_graph.plan.axes import Team, alone, everyone
 from mmm_graph.plan.chain import Segment, draws, segments, warm_segment
 from mmm_graph.plan.flow import Flow, Scope, keyed
 from mmm_graph.plan.ops import Fn
@@ -153,6 +153,10 @@ class Blocks:
         """The first rank that makes a name; 0 for what is there from the beginning."""
         return self.team[name][0].rank if name in self.team else 0
 
+    def joined(self, path: str) -> int:
+        """How many calls run as the one of that path."""
+        return len(self.batches[path].members) if path in self.batches else 1
+
     def _block(self, nodes: tuple[Node, ...], scope: Scope, carries: tuple[str, ...]) -> Block:
         block = Block(own=set(carries))
         for node in nodes:
@@ -265,7 +269,7 @@ class Blocks:
         if ref.source == "$each" and value not in block.own:
             block.own.add(value)
             depth = len(self.flow.home(ref, inner)) - 1
-            self.team[value] = team = everyone(self.plan)
+            self.team[value] = team = everyone(self.plan.ranks)
             block.entries.append(Step(("index", depth), team, loop.path, (), (("x", value),)))
         return value
 
@@ -342,7 +346,7 @@ class Blocks:
         """The step with what is known of cutting its work."""
         work, scope = self.works[step.path], self.flow.sites[step.path].scope
         step.unit, step.joint = work.unit, joint
-        step.height = work.forms[work.base].height if work.unit else None
+        step.height = work.height
         loop = self.plan.loops.get(scope[-1].path) if scope else None
         step.patched = work.unit > 0 and loop is not None and loop.patches > 1
         step.batched = work.batch is not None
@@ -381,11 +385,6 @@ class Blocks:
             self._shared(step).height = work.forms[port].height
             after.append(step)
         return before + calls + after
-
-
-def everyone(plan: Plan) -> Team:
-    """Every rank does it for itself."""
-    return tuple(Member(r) for r in range(plan.ranks))
 
 
 def _entry_writes(entry: Step | Turns) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mmm_graph.errors import InputError, problem
 from mmm_graph.graph.graph import Call, Loop, Op, Ref
-from mmm_graph.plan.axes import Member, Team
+from mmm_graph.plan.axes import Member, Team, everyone
 from mmm_graph.plan.flow import OUTER, Flow
 from mmm_graph.plan.rows import Works
 from mmm_graph.registry.node_type import OpType
@@ -61,7 +61,7 @@ class Homes:
         ranks: int,
     ) -> None:
         self.flow, self.plan, self.works, self.fixed, self.free = flow, plan, works, fixed, free
-        self.all: Team = tuple(Member(r) for r in range(ranks))
+        self.all = everyone(ranks)
         self.homes: dict[str, Team] = {}
         self.groups = state_groups(flow)
 

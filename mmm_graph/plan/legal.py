@@ -78,7 +78,7 @@ def _check_rows(graph: Graph, model: str, axes: Axes, works: Works) -> Iterator[
         if not isinstance(node, Call) or node.model != model or axes.pieces == 1:
             continue
         work = works[node.path]
-        height = work.forms[work.base].height.size if work.unit and work.forms[work.base].height else None  # type: ignore[union-attr]
+        height = work.height.size if work.height is not None else None
         if height is None:
             continue
         if height % work.unit:
@@ -98,6 +98,8 @@ def check_loops(
     graph: Graph, registry: Registry, axes: Mapping[str, Axes], loops: Mapping[str, LoopPlan]
 ) -> Iterator[Problem]:
     """What is wrong with pipelined loops."""
+    flow = Flow(graph)
+    works = Works(flow, registry)
     for path, loop in loops.items():
         node = graph.node(path)
         assert isinstance(node, Loop)
@@ -106,22 +108,19 @@ def check_loops(
         if node.until is not None or node.count is None:
             message = f"{path} goes on until its flag is true; patches need a loop of known length"
             yield problem("E520", message, node.place, "leave `patches` out")
-        around = next((loop for loop in Flow(graph).sites[path].scope if loop.until is not None), None)
+        around = next((loop for loop in flow.sites[path].scope if loop.until is not None), None)
         if around is not None:
             message = f"{path} is in the body of {around.path}, which goes on until its flag is true: that is not cut"
             yield problem("E520", message, node.place, "leave `patches` out")
         if any(isinstance(inner, Loop) for inner in node.body):
             yield problem("E520", f"{path} has a loop in its body", node.place, "pipeline the inner loop")
         for call in {n.model: n for n in node.body if isinstance(n, Call)}.values():
-            yield from _check_patched(graph, registry, call, axes.get(call.model, Axes()), loop)
+            yield from _check_patched(works, call, axes.get(call.model, Axes()), loop)
 
 
-def _check_patched(
-    graph: Graph, registry: Registry, call: Call, axes: Axes, loop: LoopPlan
-) -> Iterator[Problem]:
-    patches = loop.patches
-    said, where = sharding(graph, registry, call.model), graph.models[call.model].place
-    work = Works(Flow(graph), registry)[call.path]
+def _check_patched(works: Works, call: Call, axes: Axes, loop: LoopPlan) -> Iterator[Problem]:
+    patches, graph, work = loop.patches, works.graph, works[call.path]
+    said, where = sharding(graph, works.registry, call.model), graph.models[call.model].place
     if "patches" in said.refused:
         message = (
             f"patches: {patches} of {call.model} ({graph.models[call.model].kind}): {said.refused['patches']}"
@@ -139,10 +138,12 @@ def _check_patched(
             f"{call.model}: `warm: rows` shares the rows among the stages, whose ranks share layers already"
         )
         yield problem("E520", message, where, "warm: streams, or only the axes cfg and data")
-    height = work.forms[work.base].height if work.unit else None
-    if height is not None and height.size is not None:
-        most = height.size // work.unit // axes.pieces
+    height = work.height.size if work.height is not None else None
+    if height is not None:
+        most = height // work.unit // axes.pieces
         if patches > most:
-            message = f"{call.path} gets {height.size} rows, cut at multiples of {work.unit} for {axes.pieces} ranks"
+            message = (
+                f"{call.path} gets {height} rows, cut at multiples of {work.unit} for {axes.pieces} ranks"
+            )
             yield problem("E520", f"{message}: at most {most} patches, not {patches}", where,
                           f"the nearest legal number is {most}")  # fmt: skip

@@ -76,7 +76,7 @@ class _Peaks:
             return 0
         if fn not in self._inside:
             self._inside[fn] = self.sizes.inside(self.steps[fn])
-        batch = self.sizes.batch * _joined(self.sizes.blocks, at.node)
+        batch = self.sizes.batch * self.sizes.blocks.joined(at.node)
         each, more = divmod(batch, at.share[1])
         found = Fraction(self._inside[fn] * (each + (at.share[0] < more)))
         if at.spans:
@@ -113,8 +113,3 @@ def _steps(block: Block) -> Iterable[Step]:
             yield entry
         else:
             yield from _steps(entry.block)
-
-
-def _joined(blocks: Blocks, path: str) -> int:
-    """How many calls run as one."""
-    return len(blocks.batches[path].members) if path in blocks.batches else 1

@@ -81,9 +81,12 @@ class Plan:
     @property
     def is_whole(self) -> bool:
         """No rank needs less of a model than all of it, nor has to ask others about it."""
-        spread = any(len(chain) > 1 for chain in self.models.values())
-        asked = any(a.pieces > 1 or a["tensor"] > 1 for a in self.axes.values())
-        return not (spread or asked or self.pipelined)
+        return not any(len(chain) > 1 or self.asks(model) for model, chain in self.models.items())
+
+    def asks(self, model: str) -> bool:
+        """Whether layers of the model ask other ranks, or what they kept of other patches."""
+        axes = self.axes_of(model)
+        return axes.pieces > 1 or axes["tensor"] > 1 or model in self.pipelined
 
     def axes_of(self, model: str) -> Axes:
         """Axes of a model; none where the plan says nothing."""

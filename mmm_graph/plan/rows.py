@@ -26,7 +26,8 @@ class Form:
     Attributes:
         height: rows of the whole image, for those that have rows.
         batched: its first axis is the batch.
-        opaque: it lives in pieces (state between parts, state of a sampler) that are handed on but never cut.
+        opaque: it lives in pieces (state between parts, of which nobody knows what the axes are) that are handed on but
+            never cut.
     """
 
     height: Dim | None = None
@@ -69,6 +70,11 @@ class Work:
     base: str = ""
     batch: Dim | None = None
     forms: Mapping[str, Form] = field(default_factory=dict)
+
+    @property
+    def height(self) -> Dim | None:
+        """Rows of the whole images that it can work on pieces of."""
+        return self.forms[self.base].height if self.unit else None
 
 
 class Works:

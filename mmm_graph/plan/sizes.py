@@ -128,7 +128,7 @@ class Sizes:
             writers = [p for p in self._parts(node, step) if key in p.writes]
             size = self._state(node, writers[-1], key, step) if writers else None
         if size is not None and "&." in name and size.batch:
-            size = replace(size, batch=size.batch * len(self.blocks.batches[path].members))
+            size = replace(size, batch=size.batch * self.blocks.joined(path))
         return size
 
     def _parts(self, node: Call, step: Step) -> Sequence[Part]:

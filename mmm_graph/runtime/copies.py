@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmm_graph.parallel.shares import shares
 from mmm_graph.plan.ops import WHOLE, At, Fn, Share
 from mmm_graph.runtime.arguments import Values
 from mmm_graph.runtime.bound import Bound
@@ -52,9 +53,7 @@ def _raw(work: Callable[[list[Any]], Any], *, some: bool = False) -> Bound:
 
 def bounds(num: int, share: Share) -> tuple[int, int]:
     """Elements of a share of a batch: as even as they can be, the larger shares first."""
-    k, parts = share
-    each, more = divmod(num, parts)
-    return each * k + min(k, more), each * (k + 1) + min(k + 1, more)
+    return shares(num, share[1])[share[0]]
 
 
 def shared_keys(
