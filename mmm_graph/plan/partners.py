@@ -22,8 +22,8 @@ class Exchange:
     Attributes:
         axes: along which the ranks differ, with their degrees.
         ranks: the others.
-        call_bytes: keys and values that this rank sends in a call on whole images, to all of them; None where more
-            than these are exchanged, or nobody says how many there are.
+        call_bytes: keys and values that this rank sends in a call on whole images, of all branches that run as one, to
+            all of them; None where more than these are exchanged, or nobody says how many there are.
     """
 
     rank: int
@@ -68,6 +68,6 @@ def _call_bytes(blocks: Blocks, sizes: Sizes, model: str, piece: Slice) -> int |
     call = next((n for n in blocks.graph.walk() if isinstance(n, Call) and n.model == model), None)
     if not kept or call is None or axes["ulysses"] * axes["tensor"] > 1:
         return None
-    batch = -(-sizes.batch // axes["data"])
+    batch = -(-sizes.batch // axes["data"]) * blocks.joined(call.path)
     numbers = kept * sizes.scale(call) * batch * (axes.pieces - 1) / axes.pieces
     return int(numbers * DTYPE_BYTES[node.dtype or "f32"])

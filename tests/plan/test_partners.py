@@ -23,9 +23,9 @@ def test_ranks_of_the_same_branch_and_share() -> None:
 
 
 def test_keys_and_values_of_a_call() -> None:
-    """Each rank gives its own part to the other: half of what all four blocks keep."""
+    """Each rank gives its own part to the other: half of what all four blocks keep, for both branches at once."""
     (first, _) = found(Case(groups=(0,), sizes=(("ring", 2),), patches=1, units=4))
-    assert first.call_bytes == 4 * KEPT * 3 * 4 // 2
+    assert first.call_bytes == 4 * KEPT * 3 * 4 // 2 * 2
     assert first.dump() == {
         "rank": 0, "model": "net", "axes": "ring 2", "ranks": (1,), "call_bytes": first.call_bytes,
     }  # fmt: skip
