@@ -65,7 +65,11 @@ def children(pid: int) -> list[int]:
     [
         (DIT, "pipe2"),
         (LDM, "stages3"),
-        *(pytest.param(file, plan, marks=pytest.mark.slow) for file, plans in STALE.items() for plan in plans),
+        *(
+            pytest.param(file, plan, marks=pytest.mark.slow)
+            for file, plans in STALE.items()
+            for plan in plans
+        ),
     ],
 )
 def test_processes_give_the_files_of_threads(file: str, plan: str, tmp_path: Path) -> None:
