@@ -2,6 +2,7 @@
 
 from mmm_graph.registry.extension import Importer, PortKind, WeightSource
 from mmm_graph.registry.hooks import hookimpl, hookspec
+from mmm_graph.registry.layout import Cut, Layout, below
 from mmm_graph.registry.load import load_registry
 from mmm_graph.registry.node_type import (
     ROLES,
@@ -36,10 +37,12 @@ from mmm_graph.spec.ports import cond
 __all__ = [
     "ROLES",
     "CompositeType",
+    "Cut",
     "DataType",
     "Facts",
     "GuidanceConfig",
     "Importer",
+    "Layout",
     "Method",
     "ModelType",
     "NodeType",
@@ -57,6 +60,7 @@ __all__ = [
     "Sharding",
     "Used",
     "WeightSource",
+    "below",
     "composite_type",
     "cond",
     "data_type",

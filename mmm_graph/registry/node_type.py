@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from mmm_graph.config import Config, Empty
+from mmm_graph.registry.layout import Layout
 from mmm_graph.spec.ports import PortType, parse_port
 
 Ports = Mapping[str, PortType]
@@ -179,6 +180,7 @@ class ModelType:
     doc: str = ""
     source: str = ""
     sharding: Callable[[Any], Sharding] | None = None
+    layouts: tuple[Layout, ...] = ()
 
 
 def model_type(  # noqa: PLR0913 - one call declares a whole type, by keyword
@@ -193,6 +195,7 @@ def model_type(  # noqa: PLR0913 - one call declares a whole type, by keyword
     doc: str = "",
     source: str = "",
     sharding: Callable[[Any], Sharding] | None = None,
+    layouts: Sequence[Layout] = (),
 ) -> ModelType:
     """Declare a model kind `role.name`.
 
@@ -209,6 +212,8 @@ def model_type(  # noqa: PLR0913 - one call declares a whole type, by keyword
         doc: one paragraph for `mmm nodes describe`.
         source: the paper or reference implementation.
         sharding: config -> how ranks may share one call; None: they cannot.
+        layouts: of checkpoints that others write; a file in our own layout is always read. The first is what
+            `mmm export` writes.
 
     Raises:
         ValueError: the kind is not `role.name`, or there is no method for a role that needs one.
@@ -217,7 +222,10 @@ def model_type(  # noqa: PLR0913 - one call declares a whole type, by keyword
     if role not in ROLES or not kind.partition(".")[2]:
         raise ValueError(f"model kind {kind!r} must be role.name with a role of {', '.join(sorted(ROLES))}")
     ports = {k: parse_port(v) for k, v in (state or {}).items()}
-    return ModelType(kind, config, builder, dict(methods), parts, ports, weights, doc, source, sharding)
+    return ModelType(
+        *(kind, config, builder, dict(methods), parts, ports, weights, doc, source, sharding),
+        layouts=tuple(layouts),
+    )
 
 
 def sampler_type(

@@ -1,0 +1,106 @@
+"""How another library names and cuts the weights of a model, and words its config: tables, read in both directions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+
+class Cut(NamedTuple):
+    """One of `count` equal pieces of a tensor of theirs along its first axis, such as q of a fused qkv."""
+
+    name: str
+    index: int
+    count: int
+
+
+class Theirs(NamedTuple):
+    """Where one weight of ours stands in their file.
+
+    Attributes:
+        names: of their tensor, and of its copies if they keep several; all are equal.
+        index, count: the piece of it that is ours, along the first axis.
+    """
+
+    names: tuple[str, ...]
+    index: int = 0
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One layout of a family.
+
+    Attributes:
+        name: such as "diffusers".
+        rows: prefix of our names -> prefix of theirs, or a Cut of it. `{i}` stands for the same number on both sides;
+            `{*}` of theirs for every number below `copies`: they keep copies of one tensor. What follows the prefix is
+            `.weight`, `.bias` or nothing. The first row that fits counts. Trailing axes of length 1 may differ
+            (a 1x1 convolution is a linear layer), and axes after the first may be flattened (so may a patch's).
+        classes: class names that their config.json gives this family.
+        read_config: what stands in their config.json -> our config.
+        write_config: our config -> what stands in their config.json.
+        ignored: their names, with `{i}`, that hold nothing to be read (positions that are computed).
+        copies: our config -> how many copies `{*}` means.
+    """
+
+    name: str
+    rows: Mapping[str, str | Cut]
+    classes: tuple[str, ...] = ()
+    read_config: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+    write_config: Callable[[Any], Mapping[str, Any]] | None = None
+    ignored: tuple[str, ...] = ()
+    copies: Callable[[Any], int] | None = None
+
+    def theirs(self, names: Iterable[str], config: Any = None) -> dict[str, Theirs]:
+        """Where each of our weights stands; names without a row are left out."""
+        copies = self.copies(config) if self.copies is not None else 1
+        found: dict[str, Theirs] = {}
+        for name in names:
+            for pattern, row in self._patterns:
+                match = pattern.fullmatch(name)
+                if match:
+                    found[name] = _place(row, match.groupdict(), copies)
+                    break
+        return found
+
+    def ignores(self, name: str) -> bool:
+        """Whether a name of theirs holds nothing that is to be read."""
+        return any(pattern.fullmatch(name) for pattern in self._ignored)
+
+    @cached_property
+    def _patterns(self) -> tuple[tuple[re.Pattern[str], str | Cut], ...]:
+        return tuple((_pattern(ours), row) for ours, row in self.rows.items())
+
+    @cached_property
+    def _ignored(self) -> tuple[re.Pattern[str], ...]:
+        return tuple(_pattern(name) for name in self.ignored)
+
+
+def below(ours: str, theirs: str, table: Mapping[str, str | Cut]) -> dict[str, str | Cut]:
+    """The rows of a table under a prefix on either side; an empty one adds nothing."""
+
+    def under(prefix: str, name: str) -> str:
+        return f"{prefix}.{name}" if prefix else name
+
+    return {
+        under(ours, a): b._replace(name=under(theirs, b.name)) if isinstance(b, Cut) else under(theirs, b)
+        for a, b in table.items()
+    }
+
+
+def _pattern(prefix: str) -> re.Pattern[str]:
+    numbered = re.sub(r"\\\{(\w)\\\}", r"(?P<\1>\\d+)", re.escape(prefix))
+    return re.compile(numbered + r"(?P<end>\.weight|\.bias|)")
+
+
+def _place(row: str | Cut, numbers: Mapping[str, str], copies: int) -> Theirs:
+    text, index, count = row if isinstance(row, Cut) else (row, 0, 1)
+    end = numbers["end"]
+    if "{*}" not in text:
+        return Theirs((text.format(**numbers) + end,), index, count)
+    each = (text.replace("{*}", str(k)) for k in range(copies))
+    return Theirs(tuple(name.format(**numbers) + end for name in each), index, count)
