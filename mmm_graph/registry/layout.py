@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 
-class Cut(NamedTuple):
+@dataclass(frozen=True)
+class Cut:
     """One of `count` equal pieces of a tensor of theirs along its first axis, such as q of a fused qkv."""
 
     name: str
@@ -17,7 +18,8 @@ class Cut(NamedTuple):
     count: int
 
 
-class Theirs(NamedTuple):
+@dataclass(frozen=True)
+class Theirs:
     """Where one weight of ours stands in their file.
 
     Attributes:
@@ -87,7 +89,7 @@ def below(ours: str, theirs: str, table: Mapping[str, str | Cut]) -> dict[str, s
         return f"{prefix}.{name}" if prefix else name
 
     return {
-        under(ours, a): b._replace(name=under(theirs, b.name)) if isinstance(b, Cut) else under(theirs, b)
+        under(ours, a): replace(b, name=under(theirs, b.name)) if isinstance(b, Cut) else under(theirs, b)
         for a, b in table.items()
     }
 
