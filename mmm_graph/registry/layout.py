@@ -18,6 +18,9 @@ class Cut:
     count: int
 
 
+Rows = Mapping[str, str | Cut]
+
+
 @dataclass(frozen=True)
 class Theirs:
     """Where one weight of ours stands in their file.
@@ -41,7 +44,8 @@ class Layout:
         rows: prefix of our names -> prefix of theirs, or a Cut of it. `{i}` stands for the same number on both sides;
             `{*}` of theirs for every number below `copies`: they keep copies of one tensor. What follows the prefix is
             `.weight`, `.bias` or nothing. The first row that fits counts. Trailing axes of length 1 may differ
-            (a 1x1 convolution is a linear layer), and axes after the first may be flattened (so may a patch's).
+            (a 1x1 convolution is a linear layer), and axes after the first may be flattened (so may a patch's). A
+            function of our config, where their numbers depend on it.
         classes: class names that their config.json gives this family.
         read_config: what stands in their config.json -> our config.
         write_config: our config -> what stands in their config.json.
@@ -50,7 +54,7 @@ class Layout:
     """
 
     name: str
-    rows: Mapping[str, str | Cut]
+    rows: Rows | Callable[[Any], Rows]
     classes: tuple[str, ...] = ()
     read_config: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
     write_config: Callable[[Any], Mapping[str, Any]] | None = None
@@ -60,9 +64,11 @@ class Layout:
     def theirs(self, names: Iterable[str], config: Any = None) -> dict[str, Theirs]:
         """Where each of our weights stands; names without a row are left out."""
         copies = self.copies(config) if self.copies is not None else 1
+        rows = self.rows(config) if callable(self.rows) else self.rows
+        patterns = [(_pattern(ours), row) for ours, row in rows.items()]
         found: dict[str, Theirs] = {}
         for name in names:
-            for pattern, row in self._patterns:
+            for pattern, row in patterns:
                 match = pattern.fullmatch(name)
                 if match:
                     found[name] = _place(row, match.groupdict(), copies)
@@ -74,15 +80,11 @@ class Layout:
         return any(pattern.fullmatch(name) for pattern in self._ignored)
 
     @cached_property
-    def _patterns(self) -> tuple[tuple[re.Pattern[str], str | Cut], ...]:
-        return tuple((_pattern(ours), row) for ours, row in self.rows.items())
-
-    @cached_property
     def _ignored(self) -> tuple[re.Pattern[str], ...]:
         return tuple(_pattern(name) for name in self.ignored)
 
 
-def below(ours: str, theirs: str, table: Mapping[str, str | Cut]) -> dict[str, str | Cut]:
+def below(ours: str, theirs: str, table: Rows) -> dict[str, str | Cut]:
     """The rows of a table under a prefix on either side; an empty one adds nothing."""
 
     def under(prefix: str, name: str) -> str:
@@ -100,8 +102,8 @@ def _pattern(prefix: str) -> re.Pattern[str]:
 
 
 def _place(row: str | Cut, numbers: Mapping[str, str], copies: int) -> Theirs:
-    text, index, count = row if isinstance(row, Cut) else (row, 0, 1)
-    end = numbers["end"]
+    cut = row if isinstance(row, Cut) else Cut(row, 0, 1)
+    text, index, count, end = cut.name, cut.index, cut.count, numbers["end"]
     if "{*}" not in text:
         return Theirs((text.format(**numbers) + end,), index, count)
     each = (text.replace("{*}", str(k)) for k in range(copies))
