@@ -16,6 +16,8 @@ from torch import Tensor
 from mmm_graph.errors import RunError, problem
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+USUAL = ("diffusion_pytorch_model", "model")
+"""Names that diffusers and transformers give to a model's file; others beside it, such as model.fp16, are variants."""
 CHUNK_BYTES = 1 << 22
 
 
@@ -58,7 +60,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
     Raises:
         RunError: E604, a pickle (it can run code when it is loaded); E605, unreadable or nothing to read;
-            E606, a folder with several candidates.
+            E606, a folder with several candidates, none of which has the usual name.
     """
     if path.is_dir():
         path = _in_folder(path)
@@ -83,8 +85,9 @@ def hash_file(digest: Any, path: Path) -> None:
 def _in_folder(folder: Path) -> Path:
     for pattern in ("*.safetensors.index.json", "*.safetensors"):
         found = sorted(folder.glob(pattern))
-        if len(found) == 1:
-            return found[0]
+        usual = [f for f in found if f.name.partition(".safetensors")[0] in USUAL]
+        if len(found) == 1 or len(usual) == 1:
+            return (usual or found)[0]
         if found:
             names = ", ".join(f.name for f in found)
             message = f"{folder} holds several checkpoints: {names}"
@@ -97,10 +100,20 @@ def _in_folder(folder: Path) -> Path:
 
 def _open_index(path: Path) -> Checkpoint:
     try:
-        table = json.loads(path.read_text())["weight_map"]
+        table: dict[str, object] = json.loads(path.read_text())["weight_map"]
         files = {str(name): path.parent / str(file) for name, file in table.items()}
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise RunError(problem("E605", f"{path} is not a shard index: {error}")) from error
+    outside = sorted(file for file in map(str, table.values()) if Path(file).name != file)
+    if outside:
+        message = f"{path} names a shard that is not beside it: {outside[0]!r}"
+        raise RunError(
+            problem("E605", message, hint="shards stand in the folder of their index; fetch it again")
+        )
+    lost_files = sorted({file.name for file in files.values() if not file.is_file()})
+    if lost_files:
+        message = f"{path} names {', '.join(lost_files[:5])}, which is not there"
+        raise RunError(problem("E605", message, hint="fetch the missing shard"))
     shapes: dict[str, tuple[int, ...]] = {}
     metadata: Mapping[str, str] = {}
     for file in sorted(set(files.values())):

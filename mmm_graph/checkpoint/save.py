@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mmm_graph.checkpoint.load import saved_names
+from mmm_graph.errors import RunError, problem
+from mmm_graph.registry.layout import Layout
 
 
 def save_module(module: nn.Module, path: Path, *, metadata: Mapping[str, str] | None = None) -> None:
@@ -20,6 +24,43 @@ def save_module(module: nn.Module, path: Path, *, metadata: Mapping[str, str] | 
     """
     state = module.state_dict()
     save_tensors({name: state[own] for name, own in saved_names(module).items()}, path, metadata=metadata)
+
+
+def save_foreign(module: nn.Module, path: Path, layout: Layout, config: Any) -> None:
+    """Save the weights as another library names, cuts and shapes them.
+
+    Args:
+        config: of the model.
+
+    Raises:
+        RunError: E613, the layout has no row for a weight, or not all pieces of a tensor.
+    """
+    state = module.state_dict()
+    ours = {name: state[own] for name, own in saved_names(module).items()}
+    rows = layout.theirs(ours, config)
+    lost = sorted(ours.keys() - rows.keys())
+    if lost:
+        raise RunError(problem("E613", f"the layout {layout.name} has no name for {', '.join(lost[:5])}"))
+    pieces: dict[str, dict[int, Tensor]] = {}
+    counts: dict[str, int] = {}
+    for name, place in rows.items():
+        for their in place.names:
+            pieces.setdefault(their, {})[place.index] = ours[name]
+            counts[their] = place.count
+    halves = sorted(their for their, found in pieces.items() if len(found) != counts[their])
+    if halves:
+        raise RunError(
+            problem("E613", f"the layout {layout.name} has only pieces of {', '.join(halves[:5])}")
+        )
+    shapes = layout.shapes(config) if layout.shapes is not None else {}
+    tensors = {}
+    for their, found in pieces.items():
+        whole = torch.cat([found[i] for i in sorted(found)]) if len(found) > 1 else found[0]
+        tensors[their] = whole.reshape(shapes.get(their, whole.shape))
+    copied = {n for place in rows.values() if len(place.names) > 1 for n in place.names}
+    save_tensors(
+        {n: t.clone() if n in copied else t for n, t in tensors.items()}, path, metadata={"format": "pt"}
+    )
 
 
 def save_tensors(

@@ -45,11 +45,12 @@ class WeightSource:
 
 @dataclass(frozen=True)
 class Importer:
-    """Makes a graph file from a folder that another library wrote.
+    """Makes a graph file from a folder that another library wrote, or a fragment of one from a part of it.
 
     Attributes:
         foreign: class name found in the folder's own config, such as "StableDiffusionPipeline".
-        function: "package.module:function"; function(folder: Path) -> dict, the graph file as data.
+        function: "package.module:function"; function(foreign: Foreign) -> dict: of a pipeline the graph file as data,
+            of a part (a scheduler) whatever the importers of pipelines expect of it. ValueError refuses.
     """
 
     foreign: str

@@ -51,6 +51,8 @@ class Layout:
         write_config: our config -> what stands in their config.json.
         ignored: their names, with `{i}`, that hold nothing to be read (positions that are computed).
         copies: our config -> how many copies `{*}` means.
+        shapes: our config -> shape of each tensor of theirs, by name, that is not ours; for writing.
+        file: name of the weights' file in their folder.
     """
 
     name: str
@@ -60,6 +62,8 @@ class Layout:
     write_config: Callable[[Any], Mapping[str, Any]] | None = None
     ignored: tuple[str, ...] = ()
     copies: Callable[[Any], int] | None = None
+    shapes: Callable[[Any], Mapping[str, tuple[int, ...]]] | None = None
+    file: str = "diffusion_pytorch_model.safetensors"
 
     def theirs(self, names: Iterable[str], config: Any = None) -> dict[str, Theirs]:
         """Where each of our weights stands; names without a row are left out."""

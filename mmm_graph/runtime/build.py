@@ -202,6 +202,8 @@ def _load(built: Built) -> nn.Module:
         module,
         open_checkpoint(built.source.path),
         prefix=built.source.prefix,
+        layouts=built.type.layouts,
+        config=node.config,
         dtype=_dtype(built),
         device=built.device,
         what=f"weights of {node.name}",

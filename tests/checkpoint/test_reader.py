@@ -62,3 +62,24 @@ def test_a_pickle_is_refused_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "m.pt").write_bytes(b"x")
     with pytest.raises(RunError, match="can run any code"):
         open_checkpoint(tmp_path / "m.pt")
+
+
+@pytest.mark.parametrize("outside", ["../s0.safetensors", "/etc/s0.safetensors", "sub/s0.safetensors"])
+def test_an_index_that_leads_out_of_its_folder(tmp_path: Path, outside: str) -> None:
+    (tmp_path / "a.safetensors.index.json").write_text(json.dumps({"weight_map": {"x": outside}}))
+    with pytest.raises(RunError, match=r"E605.*not beside it"):
+        open_checkpoint(tmp_path)
+
+
+def test_a_shard_that_is_missing(tmp_path: Path) -> None:
+    shards(tmp_path, dict(nn.Linear(2, 3).state_dict()))
+    (tmp_path / "s1.safetensors").unlink()
+    with pytest.raises(RunError, match=r"E605.*names s1\.safetensors, which is not there"):
+        open_checkpoint(tmp_path)
+
+
+def test_variants_beside_the_usual_file(tmp_path: Path) -> None:
+    """As in hub folders, which hold a half-precision copy as well."""
+    for name in ("diffusion_pytorch_model", "diffusion_pytorch_model.fp16"):
+        save_tensors({"x": torch.zeros(1)}, tmp_path / f"{name}.safetensors")
+    assert open_checkpoint(tmp_path).path.name == "diffusion_pytorch_model.safetensors"

@@ -1,0 +1,152 @@
+"""A folder that another library wrote, as its importer sees it: configs, and models in the words of a graph file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmm_graph.errors import InputError, did_you_mean, problem
+from mmm_graph.registry.layout import Layout
+from mmm_graph.registry.node_type import ModelType, resolve
+from mmm_graph.registry.registry import Registry
+
+CONFIGS = ("model_index.json", "config.json", "scheduler_config.json")
+
+
+@dataclass
+class Foreign:
+    """A pipeline's folder, or one of its parts.
+
+    Attributes:
+        folder: on this machine.
+        link: the same as a graph file says it under `weights:`, such as "file:sd15" or "hf:org/repo".
+        registry: what kinds there are.
+        class_name: of what the folder holds.
+        notes: what was left out, and why; shared by all parts.
+    """
+
+    folder: Path
+    link: str
+    registry: Registry
+    class_name: str
+    config: Mapping[str, Any]
+    notes: list[str] = field(default_factory=list)
+
+    def part(self, name: str) -> Foreign:
+        """A component of a pipeline.
+
+        Raises:
+            InputError: E612, it is not there.
+        """
+        folder = self.folder / name
+        if not self.has(name):
+            message = f"{self.folder} ({self.class_name}) has no {name}"
+            raise InputError(problem("E612", message, hint="the whole folder of the pipeline is needed"))
+        config = read_config_file(folder)
+        return Foreign(folder, f"{self.link}/{name}", self.registry, self.config[name][1], config, self.notes)
+
+    def has(self, name: str) -> bool:
+        """Whether the pipeline has a component of that name."""
+        said = self.config.get(name)
+        return isinstance(said, list) and len(said) == 2 and said[1] is not None
+
+    def model(self) -> dict[str, Any]:
+        """`kind`, `weights` and `config` of a folder with one model; what is the kind's default is left out.
+
+        Raises:
+            InputError: E612, no kind has a layout of its class, or not with these settings.
+        """
+        kind, layout = self._kind()
+        assert layout.read_config is not None
+        try:
+            config = kind.config.model_validate(dict(layout.read_config(self.config)))
+        except ValueError as error:
+            message = f"{self.folder} ({self.class_name}): {error}"
+            raise InputError(problem("E612", message, hint="this model cannot be imported yet")) from error
+        sizes = config.model_dump(mode="json", exclude_defaults=True)
+        return {"kind": kind.kind, "weights": self.link} | ({"config": sizes} if sizes else {})
+
+    def translate(self) -> Mapping[str, Any]:
+        """What the importer of its class makes of the folder.
+
+        Raises:
+            InputError: E612, there is none, or it refuses.
+        """
+        importer = self.registry.importers.get(self.class_name)
+        if importer is None:
+            hint = did_you_mean(self.class_name, self.registry.importers)
+            message = f"{self.folder} holds a {self.class_name}, which no plugin can import"
+            known = ", ".join(sorted(self.registry.importers))
+            raise InputError(problem("E612", message, hint=hint or f"there are: {known}"))
+        try:
+            found: Mapping[str, Any] = resolve(importer.function)(self)
+        except ValueError as error:
+            raise InputError(problem("E612", f"{self.folder} ({self.class_name}): {error}")) from error
+        return found
+
+    def leave_out(self, name: str, why: str) -> None:
+        """Say that a component does not come along, if there is one."""
+        if self.has(name):
+            self.notes.append(f"{name} ({self.config[name][1]}) is left out: {why}")
+
+    def expect(self, *names: str) -> None:
+        """Refuse components that the importer does not know.
+
+        Raises:
+            InputError: E612.
+        """
+        more = [name for name in self.config if self.has(name) and name not in names]
+        if more:
+            message = (
+                f"{self.folder} ({self.class_name}) has components that cannot be imported: {', '.join(more)}"
+            )
+            raise InputError(problem("E612", message, hint="take them out of model_index.json to go without"))
+
+    def _kind(self) -> tuple[ModelType, Layout]:
+        for kind in self.registry.models.values():
+            for layout in kind.layouts:
+                if self.class_name in layout.classes and layout.read_config is not None:
+                    return kind, layout
+        message = f"{self.folder} holds a {self.class_name}, which no model kind can read"
+        known = sorted(
+            {c for kind in self.registry.models.values() for la in kind.layouts for c in la.classes}
+        )
+        hint = did_you_mean(self.class_name, known) or f"there are: {', '.join(known)}"
+        raise InputError(problem("E612", message, hint=hint))
+
+
+def open_foreign(folder: Path, link: str, registry: Registry) -> Foreign:
+    """A pipeline's or a model's folder.
+
+    Raises:
+        InputError: E612, it has no config that names its class.
+    """
+    config = read_config_file(folder)
+    name = config.get("_class_name") or next(iter(config.get("architectures") or ()), None)
+    if not isinstance(name, str):
+        message = f"{folder} has no {' or '.join(CONFIGS[:2])} that names a class"
+        raise InputError(problem("E612", message, hint="name a folder that diffusers or transformers saved"))
+    return Foreign(folder, link, registry, name, config)
+
+
+def read_config_file(folder: Path) -> dict[str, Any]:
+    """What the config of a folder says; nothing where there is none (a tokenizer's folder).
+
+    Raises:
+        InputError: E612, it cannot be read.
+    """
+    for name in CONFIGS:
+        file = folder / name
+        if not file.is_file():
+            continue
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(problem("E612", f"{file} cannot be read: {error}")) from error
+        if not isinstance(found, dict):
+            raise InputError(problem("E612", f"{file} holds no record"))
+        return found
+    return {}

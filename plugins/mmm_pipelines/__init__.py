@@ -1,0 +1,1 @@
+"""Graph files from the folders of diffusers' pipelines."""
