@@ -13,7 +13,7 @@ from mmm_graph.plan.flow import Flow
 from mmm_graph.plan.legal import check_axes, check_loops
 from mmm_graph.plan.place import Branches, Placement, Plan, make_plan
 from mmm_graph.plan.rows import model_type
-from mmm_graph.registry.node_type import Part
+from mmm_graph.registry.part import Part
 from mmm_graph.registry.registry import Registry
 from mmm_graph.spec.graph import GraphSpec
 from mmm_graph.spec.plan import LoopPlan, PlanSpec, split_placed

@@ -13,7 +13,8 @@ from mmm_graph.plan.flow import keyed
 from mmm_graph.plan.ops import Fn
 from mmm_graph.plan.place import Plan
 from mmm_graph.plan.rows import sharding
-from mmm_graph.registry.node_type import ModelType, OpType, Part
+from mmm_graph.registry.node_type import ModelType, OpType
+from mmm_graph.registry.part import Part
 from mmm_graph.registry.registry import Registry
 
 

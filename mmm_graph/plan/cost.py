@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mmm_graph.graph.graph import Call, ModelNode
-from mmm_graph.registry.node_type import ModelType, Part
+from mmm_graph.registry.node_type import ModelType
+from mmm_graph.registry.part import Part
 
 DTYPE_BYTES = {"f64": 8, "f32": 4, "f16": 2, "bf16": 2}
 OP_COST = 1e-5

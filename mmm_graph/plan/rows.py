@@ -9,7 +9,8 @@ from math import prod
 from mmm_graph.errors import InputError, problem
 from mmm_graph.graph.graph import Call, Graph, Node, Op
 from mmm_graph.plan.flow import Flow, keyed
-from mmm_graph.registry.node_type import ModelType, OpType, Sharding
+from mmm_graph.registry.node_type import ModelType, OpType
+from mmm_graph.registry.part import Sharding
 from mmm_graph.registry.registry import Registry
 from mmm_graph.spec.ports import Dim, PortType
 

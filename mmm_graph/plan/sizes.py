@@ -14,7 +14,7 @@ from mmm_graph.plan.cost import DTYPE_BYTES, parts_of
 from mmm_graph.plan.ops import Value
 from mmm_graph.plan.rows import BATCHED, IMAGES, model_type
 from mmm_graph.plan.whole import node_of
-from mmm_graph.registry.node_type import Part
+from mmm_graph.registry.part import Part
 from mmm_graph.spec.ports import Dim, PortType
 
 ITEM_BYTES = {"Ids": 8, "Mask": 1, "Bool": 1, "Scalar": 4}

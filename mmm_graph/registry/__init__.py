@@ -16,11 +16,9 @@ from mmm_graph.registry.node_type import (
     NodeType,
     OptimType,
     OpType,
-    Part,
     Ports,
     SamplerConfig,
     Saver,
-    Sharding,
     Used,
     composite_type,
     data_type,
@@ -32,6 +30,7 @@ from mmm_graph.registry.node_type import (
     sampler_type,
 )
 from mmm_graph.registry.notify import Notifier
+from mmm_graph.registry.part import Part, Sharding
 from mmm_graph.registry.registry import Observer, PluginInfo, Registry, registry_of
 from mmm_graph.spec.ports import cond
 

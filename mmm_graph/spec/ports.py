@@ -12,7 +12,7 @@ KINDS = frozenset((
     "Scalar", "Bool", "Times", "State", "Any",
 ))  # fmt: skip
 MAX_LENGTH = 200
-COND_FIELDS = ("embeds", "pooled", "sizes", "mask", "label")
+COND_FIELDS = ("embeds", "pooled", "sizes", "mask", "label", "guidance", "resolution", "aspect")
 
 _PORT = re.compile(
     r"\s*(?P<kind>[A-Z]\w*)(?P<many>\*)?\s*(\[(?P<dims>[^\]]*)\])?"
@@ -93,7 +93,7 @@ def cond(optional: bool = False, **fields: str | PortType) -> PortType:
     """A Cond port: a record of named tensors, such as `cond(embeds="Embeds[b,t,768]", mask="Mask[b,t]?")`.
 
     Raises:
-        ValueError: a name is none of embeds, pooled, sizes, mask, label.
+        ValueError: a name is none of COND_FIELDS.
     """
     for name in fields:
         if name not in COND_FIELDS:

@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from mmm_graph.config import Config
-from mmm_graph.registry.node_type import ModelType, Part
+from mmm_graph.registry.node_type import ModelType
+from mmm_graph.registry.part import Part
 from mmm_graph.testing.values import Sizes
 
 

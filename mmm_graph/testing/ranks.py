@@ -16,7 +16,8 @@ from mmm_graph.parallel.sharded import Groups, ShardConfig, Sharded
 from mmm_graph.parallel.tensor import shard_weights
 from mmm_graph.parallel.thread_group import run_members
 from mmm_graph.plan.ops import ALL, At, Span
-from mmm_graph.registry.node_type import Method, ModelType, Sharding
+from mmm_graph.registry.node_type import Method, ModelType
+from mmm_graph.registry.part import Sharding
 from mmm_graph.spec.ports import PortType
 from mmm_graph.testing.call import Invocation, invoke, prepare
 from mmm_graph.testing.parts import flattened

@@ -1,0 +1,46 @@
+"""What the planner knows of a model's inside: its parts, and how the work of a call may be shared; torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Part:
+    """One piece of a model, `state -> state`: a row of the cost model and the unit of placement.
+
+    Attributes:
+        name: key of the module in the model's `parts` (an nn.ModuleDict).
+        reads, writes: state keys. A Cond input arrives flattened: `cond.embeds`.
+        params: number of weights it holds.
+        flops: multiply-adds x 2 for one batch element at the config's own size.
+        sizes: numbers in each key that it writes, for one batch element at the config's own size.
+        kept: numbers that its attention keeps for one batch element and branch in a pipelined loop (keys, values).
+    """
+
+    name: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    params: int = 0
+    flops: float = 0.0
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    kept: int = 0
+
+
+@dataclass(frozen=True)
+class Sharding:
+    """How the work of one call may be shared by ranks; what is not said cannot be shared.
+
+    Attributes:
+        units: method -> the rows of its image-shaped inputs are cut at multiples of this (patch size, total stride).
+        heads: attention heads that `ulysses` and `tensor` share; the least of all its layers.
+        refused: axis, or "patches" for a pipelined loop -> why this model cannot do it.
+        joint: state keys of tokens that have no rows (the text of joint attention): the first member of the first
+            patch carries them, the others never see them.
+    """
+
+    units: Mapping[str, int] = field(default_factory=dict)
+    heads: int = 0
+    refused: Mapping[str, str] = field(default_factory=dict)
+    joint: tuple[str, ...] = ()
