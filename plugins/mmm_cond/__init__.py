@@ -1,0 +1,1 @@
+"""Small ops that put conditions of denoisers together."""

@@ -1,0 +1,57 @@
+"""Settings of the ops around conditions."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from mmm_graph.config import Config
+
+
+class ConcatConfig(Config):
+    """How embeds are joined.
+
+    Attributes:
+        axis: d puts the vectors of each token side by side, t puts the tokens one after the other.
+        pad: with axis t, narrower parts get zeros at the end of d.
+    """
+
+    axis: Literal["d", "t"] = "d"
+    pad: bool = False
+
+
+class NumberConfig(Config):
+    """Attributes: value: of every element."""
+
+    value: float
+
+
+class LabelConfig(Config):
+    """Attributes: value: class of every element."""
+
+    value: int = Field(ge=0)
+
+
+class SizeConfig(Config):
+    """Sizes in pixels that a denoiser is told.
+
+    Attributes:
+        height, width: of the picture that is wanted.
+        original_height, original_width: of the picture before it was scaled; default: the same.
+        crop_top, crop_left: where the picture was cut out.
+    """
+
+    height: int = Field(ge=1)
+    width: int = Field(ge=1)
+    original_height: int | None = Field(None, ge=1)
+    original_width: int | None = Field(None, ge=1)
+    crop_top: int = Field(0, ge=0)
+    crop_left: int = Field(0, ge=0)
+
+
+class NormaliseConfig(Config):
+    """Attributes: lower: small letters; strip: no white space at the ends."""
+
+    lower: bool = True
+    strip: bool = True
