@@ -15,6 +15,7 @@ import torch
 from pydantic import SecretStr
 
 from mmm_graph.api.builder import Graph as GraphBuilder
+from mmm_graph.api.export import choose, export_models
 from mmm_graph.api.inputs import make_request
 from mmm_graph.api.models import Models
 from mmm_graph.api.needs import models_for, of_same_models
@@ -180,6 +181,13 @@ class Session:
         saved = [name for name, node in nodes.items() if self.registry.models[node.kind].weights]
         write_graph(self.spec, target, saved)
         return target / "graph.yaml"
+
+    def export(self, folder: str | Path, models: Sequence[str] | None = None) -> tuple[str, ...]:
+        """Write models (default: all that can be) as other libraries load them: see `mmm_graph.api.export`."""
+        nodes = self.graph.models
+        chosen = choose(nodes, self.registry, models)
+        modules = {name: self._models.get(nodes, name).object for name in chosen}
+        return export_models(modules, nodes, self.registry, self.base, Path(folder))
 
     def run(
         self,

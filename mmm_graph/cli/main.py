@@ -12,6 +12,7 @@ import mmm_graph
 from mmm_graph.cli.app import App, report
 from mmm_graph.cli.check import check
 from mmm_graph.cli.eval import eval_
+from mmm_graph.cli.export import export
 from mmm_graph.cli.import_ import import_
 from mmm_graph.cli.nodes import nodes_group
 from mmm_graph.cli.plan import plan
@@ -35,7 +36,7 @@ def cli(ctx: click.Context, plugins: tuple[Path, ...]) -> None:
     ctx.obj = App(plugins, ctx.obj or ())
 
 
-for verb in (check, eval_, import_, nodes_group, plan, plugins_group, run, schema, show, train):
+for verb in (check, eval_, export, import_, nodes_group, plan, plugins_group, run, schema, show, train):
     cli.add_command(verb)
 
 

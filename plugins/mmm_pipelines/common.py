@@ -1,4 +1,4 @@
-"""What the graphs of all pipelines share: params, the denoising run, the picture."""
+"""What the graphs of all pipelines share: params, prompts, the denoising run, the picture."""
 
 from __future__ import annotations
 
@@ -8,12 +8,34 @@ from typing import Any
 from mmm_graph.registry import Foreign
 
 Tree = dict[str, Any]
+SAFETY = {
+    "safety_checker": "no node checks pictures",
+    "feature_extractor": "it belongs to the safety checker or to image prompts",
+    "image_encoder": "image prompts (IP-Adapter) are not supported",
+}
 
 
-def sizes(side: int, multiple: int) -> Tree:
+def check_parts(foreign: Foreign, *names: str) -> None:
+    """Refuse components nobody knows; say which of the known ones stay behind."""
+    foreign.expect(*names, *SAFETY)
+    for name, why in SAFETY.items():
+        foreign.leave_out(name, why)
+
+
+def vae_factor(vae: Foreign) -> int:
+    """Pixels of the picture to a pixel of the latents."""
+    return int(2 ** (len(vae.config.get("block_out_channels", (64,))) - 1))
+
+
+def side_of(sample_size: Any) -> tuple[int, int]:
+    """Height and width of a `sample_size`, which is a number or two."""
+    return (sample_size, sample_size) if isinstance(sample_size, int) else tuple(sample_size)
+
+
+def sizes(height: int, width: int, multiple: int) -> Tree:
     """Params of the picture's height and width in pixels."""
-    size = {"type": "int", "default": side, "min": multiple, "multiple_of": multiple, "help": "in pixels"}
-    return {"height": dict(size), "width": dict(size)}
+    bounds = {"min": multiple, "multiple_of": multiple, "help": "in pixels"}
+    return {n: {"type": "int", "default": v, **bounds} for n, v in (("height", height), ("width", width))}
 
 
 def run_params(steps: int, guidance_scale: float) -> Tree:
@@ -35,35 +57,58 @@ def tokenizer(foreign: Foreign, name: str, max_length: int, **more: Any) -> Tree
     return {"kind": "tokenizer.hf", "weights": f"{foreign.link}/{name}", "config": config}
 
 
-def run_models(foreign: Foreign) -> tuple[Tree, Mapping[str, Any]]:
+def run_models(foreign: Foreign, *, guided: bool = True) -> tuple[Tree, Mapping[str, Any]]:
     """scheduler, sampler and guidance, and what the scheduler's file says about the times and the start of a run."""
     found = foreign.part("scheduler").translate()
-    models = {
-        "scheduler": found["scheduler"],
-        "sampler": found["sampler"],
-        "guide": {"kind": "guidance.cfg", "config": {"scale": "$params.guidance_scale"}},
-    }
-    return models, found
+    scale = {"kind": "guidance.cfg", "config": {"scale": "$params.guidance_scale"}}
+    guide = scale if guided else {"kind": "guidance.none"}
+    return {"scheduler": found["scheduler"], "sampler": found["sampler"], "guide": guide}, found
 
 
-def run_nodes(denoiser: str, found: Mapping[str, Any], noise: str = "noise") -> Tree:
-    """times, noise, denoise and image; `cond` and `uncond` are for the caller to add."""
+def run_nodes(
+    denoiser: str,
+    found: Mapping[str, Any],
+    *,
+    like: str = "$in.prompt",
+    branches: tuple[str, ...] = ("cond", "uncond"),
+) -> Tree:
+    """times, noise, denoise and image; the branches are for the caller to add.
+
+    Args:
+        found: what the importer of the scheduler says.
+        like: one element of noise for each of its.
+        branches: nodes of the conditions.
+    """
     denoise: Tree = {
         "op": "diffusion.denoise",
         "use": {"denoiser": denoiser, "sampler": "sampler", "guidance": "guide"},
-        "in": {"x": noise, "times": "times", "cond": "cond", "uncond": "uncond"},
+        "in": {"x": "noise", "times": "times", **{b: b for b in branches}},
     }
     if found.get("init"):
         denoise["config"] = dict(found["init"])
     size = {"height": "$params.height", "width": "$params.width"}
     return {
         "times": {"call": "scheduler.times", "config": {"steps": "$params.steps", **found.get("times", {})}},
-        "noise": {"call": "vae.noise", "config": size, "in": {"like": "$in.prompt"}},
+        "noise": {"call": "vae.noise", "config": size, "in": {"like": like}},
         "denoise": denoise,
         "image": {"call": "vae.decode", "in": {"latents": "denoise"}},
     }
 
 
-def picture(channels: int = 3) -> Tree:
+def both_prompts() -> Tree:
+    """The subgraph `embed` for what is wanted and for what is not."""
+    return {
+        "cond": {"graph": "embed", "in": {"text": "$in.prompt"}},
+        "uncond": {"graph": "embed", "in": {"text": "$in.negative_prompt"}},
+    }
+
+
+def embed(nodes: Tree, out: Tree) -> Tree:
+    """The subgraph `embed`: a text -> a condition."""
+    return {"embed": {"in": {"text": "Text[b]"}, "nodes": nodes, "out": out}}
+
+
+def picture(vae: Foreign) -> Tree:
     """The output."""
-    return {"image": {"from": "image", "type": f"Image[b,{channels},h,w]", "save": {"format": "png"}}}
+    kind = f"Image[b,{vae.config.get('out_channels', 3)},h,w]"
+    return {"image": {"from": "image", "type": kind, "save": {"format": "png"}}}

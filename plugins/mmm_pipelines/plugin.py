@@ -6,6 +6,12 @@ from mmm_graph.registry import Importer, hookimpl
 
 PIPELINES = {
     "StableDiffusionPipeline": "stable_diffusion:import_stable_diffusion",
+    "StableDiffusionXLPipeline": "stable_diffusion:import_stable_diffusion_xl",
+    "StableDiffusion3Pipeline": "sd3:import_stable_diffusion_3",
+    "FluxPipeline": "flux:import_flux",
+    "PixArtAlphaPipeline": "dit:import_pixart",
+    "PixArtSigmaPipeline": "dit:import_pixart",
+    "DiTPipeline": "dit:import_dit",
 }
 
 

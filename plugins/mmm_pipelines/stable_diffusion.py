@@ -1,4 +1,4 @@
-"""StableDiffusionPipeline -> a graph: CLIP text, U-Net, autoencoder."""
+"""StableDiffusionPipeline and StableDiffusionXLPipeline -> graphs: CLIP texts, U-Net, autoencoder."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from mmm_pipelines import common
 from mmm_pipelines.common import Tree
 
 STEPS, GUIDANCE_SCALE, TEXT_TOKENS = 50, 7.5, 77
+XL_GUIDANCE_SCALE = 5.0
 
 
 def import_stable_diffusion(foreign: Foreign) -> Tree:
@@ -14,20 +15,16 @@ def import_stable_diffusion(foreign: Foreign) -> Tree:
 
     Source: diffusers, pipelines/stable_diffusion/pipeline_stable_diffusion.py.
     """
-    foreign.expect("tokenizer", "text_encoder", "unet", "vae", "scheduler", "safety_checker", "feature_extractor",
-                   "image_encoder")  # fmt: skip
-    foreign.leave_out("safety_checker", "no node checks pictures")
-    foreign.leave_out("feature_extractor", "it belongs to the safety checker")
-    foreign.leave_out("image_encoder", "image prompts (IP-Adapter) are not supported")
+    common.check_parts(foreign, "tokenizer", "text_encoder", "unet", "vae", "scheduler")
     unet, vae = foreign.part("unet"), foreign.part("vae")
-    factor = 2 ** (len(vae.config.get("block_out_channels", (64,))) - 1)
+    height, width = common.side_of(unet.config.get("sample_size", 64))
+    factor = common.vae_factor(vae)
     run, found = common.run_models(foreign)
     return {
-        "mmm": 1,
         "description": f"Text to image, from a {foreign.class_name}.",
         "params": {
             **common.run_params(STEPS, GUIDANCE_SCALE),
-            **common.sizes(factor * unet.config.get("sample_size", 64), 8),
+            **common.sizes(factor * height, factor * width, 8),
         },
         "inputs": common.prompts(),
         "models": {
@@ -37,20 +34,68 @@ def import_stable_diffusion(foreign: Foreign) -> Tree:
             "vae": vae.model(),
             **run,
         },
-        "graphs": {
-            "embed": {
-                "in": {"text": "Text[b]"},
-                "nodes": {
-                    "ids": {"call": "tok", "in": {"text": "$in.text"}},
-                    "enc": {"call": "text", "in": {"ids": "ids"}},
-                },
-                "out": {"embeds": "enc.embeds"},
-            }
+        "graphs": common.embed(
+            {
+                "ids": {"call": "tok", "in": {"text": "$in.text"}},
+                "enc": {"call": "text", "in": {"ids": "ids"}},
+            },
+            {"embeds": "enc.embeds"},
+        ),
+        "nodes": {**common.both_prompts(), **common.run_nodes("unet", found)},
+        "outputs": common.picture(vae),
+    }
+
+
+def import_stable_diffusion_xl(foreign: Foreign) -> Tree:
+    """Text to image with SDXL; an empty negative prompt is zeros where the checkpoint says so.
+
+    Source: diffusers, pipelines/stable_diffusion_xl/pipeline_stable_diffusion_xl.py; Podell et al. 2023
+    (arXiv:2307.01952).
+    """
+    common.check_parts(
+        foreign, "tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2", "unet", "vae", "scheduler"
+    )
+    unet, vae = foreign.part("unet"), foreign.part("vae")
+    height, width = common.side_of(unet.config.get("sample_size", 128))
+    factor = common.vae_factor(vae)
+    run, found = common.run_models(foreign)
+    size = {"height": "$params.height", "width": "$params.width"}
+    zeros = foreign.config.get("force_zeros_for_empty_prompt", True)
+    nodes: Tree = {
+        "ids1": {"call": "tok1", "in": {"text": "$in.text"}},
+        "ids2": {"call": "tok2", "in": {"text": "$in.text"}},
+        "enc1": {"call": "text1", "config": {"layer": -2, "norm": False}, "in": {"ids": "ids1"}},
+        "enc2": {"call": "text2", "config": {"layer": -2, "norm": False}, "in": {"ids": "ids2"}},
+        "both": {"op": "embeds.concat", "in": {"parts": ["enc1", "enc2"]}},
+        "sizes": {"op": "diffusion.size_cond", "config": size, "in": {"like": "both"}},
+    }
+    negative: Tree = {"negative": {"graph": "embed", "in": {"text": "$in.negative_prompt"}}}
+    embeds = {"text": "$in.negative_prompt", "embeds": "negative.embeds", "pooled": "negative.pooled"}
+    negative["blank"] = {"op": "embeds.zero_empty", "in": embeds}
+    run_nodes = common.run_nodes("unet", found)
+    if zeros:
+        uncond = {"embeds": "blank.embeds", "pooled": "blank.pooled", "sizes": "negative.sizes"}
+        run_nodes["denoise"]["in"]["uncond"] = uncond
+    return {
+        "description": f"Text to image, from a {foreign.class_name}.",
+        "params": {
+            **common.run_params(STEPS, XL_GUIDANCE_SCALE),
+            **common.sizes(factor * height, factor * width, 8),
         },
+        "inputs": common.prompts(),
+        "models": {
+            "tok1": common.tokenizer(foreign, "tokenizer", TEXT_TOKENS),
+            "tok2": common.tokenizer(foreign, "tokenizer_2", TEXT_TOKENS),
+            "text1": foreign.part("text_encoder").model(),
+            "text2": foreign.part("text_encoder_2").model(),
+            "unet": unet.model(),
+            "vae": vae.model(),
+            **run,
+        },
+        "graphs": common.embed(nodes, {"embeds": "both", "pooled": "enc2.pooled", "sizes": "sizes.sizes"}),
         "nodes": {
-            "cond": {"graph": "embed", "in": {"text": "$in.prompt"}},
-            "uncond": {"graph": "embed", "in": {"text": "$in.negative_prompt"}},
-            **common.run_nodes("unet", found),
+            **({"cond": common.both_prompts()["cond"], **negative} if zeros else common.both_prompts()),
+            **run_nodes,
         },
-        "outputs": common.picture(vae.config.get("out_channels", 3)),
+        "outputs": common.picture(vae),
     }

@@ -66,10 +66,14 @@ class EncodeConfig(Config):
     Attributes:
         layer: which hidden state is returned: 0 the embedding, 1 after the first block; -1 (default) the last.
         norm: apply the final norm to it, and pool from it; false: the raw state, pooled still from the last.
+        window: rows of ids are windows of so many tokens, one after the other, as a tokenizer with `chunk: true` makes
+            them: each is encoded by itself, the embeds follow each other, and `pooled` is the first one's. It must be
+            the encoder's `max_length`. None: a row is one text.
     """
 
     layer: int = -1
     norm: bool = True
+    window: int | None = Field(default=None, ge=1)
 
 
 class TokenizerConfig(Config):
@@ -80,17 +84,28 @@ class TokenizerConfig(Config):
         pad: to "max_length", or to the "longest" of the batch; default: what the file says, or longest.
         pad_token: text of the padding token; default: what the file says.
         truncate: cut texts that are too long; false: they are an error.
+        chunk: a text that is too long becomes several windows of max_length tokens, each with start and end tokens and
+            padded; all texts of a batch get as many as the longest needs.
     """
 
     max_length: int | None = Field(default=None, ge=1)
     pad: Literal["max_length", "longest"] | None = None
     pad_token: str | None = None
     truncate: bool = False
+    chunk: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> TokenizerConfig:
+        if self.chunk and self.truncate:
+            raise ValueError("chunk: true keeps all of a text and truncate: true cuts it; set one of them")
+        if self.chunk and self.pad == "longest":
+            raise ValueError("chunk: true makes windows of max_length tokens, which needs pad: max_length")
+        return self
 
     @property
     def length(self) -> int | None:
         """Tokens of every text, when the config alone says so."""
-        return self.max_length if self.pad == "max_length" else None
+        return self.max_length if self.pad == "max_length" and not self.chunk else None
 
 
 class LabelConfig(Config):

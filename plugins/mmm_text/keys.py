@@ -1,5 +1,7 @@
 """Names of the weights: ours -> transformers' CLIPTextModel. `{i}` stands for a number; a row names a prefix."""
 
+from mmm_graph.registry import below
+
 LAYER = "encoder.layers.{i}"
 
 CLIP = {
@@ -14,5 +16,11 @@ CLIP = {
     "block{i}.mlp.up": f"{LAYER}.mlp.fc1",
     "block{i}.mlp.down": f"{LAYER}.mlp.fc2",
     "norm.norm": "final_layer_norm",
-    "pool.projection": "text_projection",
 }
+"""CLIPTextModel as transformers 5 saves it."""
+
+HUB = {**below("", "text_model", CLIP), "pool.projection": "text_projection"}
+"""CLIPTextModel as older versions save it, and CLIPTextModelWithProjection as all do."""
+
+POSITIONS = "embeddings.position_ids"
+"""The numbers 0, 1, 2, ...: older versions saved them as a buffer."""

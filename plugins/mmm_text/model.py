@@ -1,4 +1,4 @@
-"""Text encoder as a list of parts. Axes: b batch, t tokens, n heads, d width."""
+"""Text encoder as a list of parts. Axes: b batch, w windows of a text, t tokens, n heads, d width."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TextEncoder(nn.Module):
     def __init__(self, config: TextEncoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.parts = nn.ModuleDict({"embed": Embed(config)})
+        self.parts = nn.ModuleDict({"window": Window(config), "embed": Embed(config)})
         self.parts.update({f"block{i}": Block(config) for i in range(config.depth)})
         self.parts.update({"norm": Norm(config), "tap": Tap(), "pool": Pool(config)})
         initialise(self, config)
@@ -35,8 +35,25 @@ class TextEncoder(nn.Module):
         return {key: need(full, key, "the text encoder") for key in ("embeds", "pooled")}
 
 
+class Window(nn.Module):
+    """ids -> windows [b,w], the first token of each window of max_length tokens."""
+
+    def __init__(self, config: TextEncoderConfig) -> None:
+        super().__init__()
+        self.length = config.max_length
+
+    def forward(self, state: State) -> dict[str, Tensor]:
+        ids = need(state, "ids", "the text encoder")
+        if ids.shape[1] % self.length or not ids.shape[1]:
+            message = f"{ids.shape[1]} tokens are not whole windows of {self.length}"
+            hint = "tokenizer: set chunk: true, and max_length to the window"
+            raise RunError(problem("E706", message, hint=hint))
+        starts = torch.arange(0, ids.shape[1], self.length, device=ids.device)
+        return {"windows": starts.expand(len(ids), -1)}
+
+
 class Embed(nn.Module):
-    """ids, mask -> h [b,t,d]."""
+    """ids, windows -> h [b,t,d]."""
 
     def __init__(self, config: TextEncoderConfig) -> None:
         super().__init__()
@@ -44,21 +61,22 @@ class Embed(nn.Module):
         self.position = nn.Embedding(config.max_length, config.width)
 
     def forward(self, state: State) -> dict[str, Tensor]:
-        ids = need(state, "ids", "the text encoder")
+        windows = state.get("windows")
+        ids = fold(need(state, "ids", "the text encoder"), windows)
         length, limit = ids.shape[1], self.position.num_embeddings
         if length > limit:
             raise RunError(
                 problem(
                     "E706",
                     f"{length} tokens, but the text encoder has {limit} positions",
-                    hint="tokenizer: set max_length",
+                    hint="tokenizer: set max_length; or chunk: true, and here window",
                 )
             )
-        return {"h": self.token(ids) + self.position.weight[:length]}
+        return {"h": unfold(self.token(ids) + self.position.weight[:length], windows)}
 
 
 class Block(nn.Module):
-    """x + attn(norm(x)), x + mlp(norm(x)): h -> h."""
+    """x + attn(norm(x)), x + mlp(norm(x)), in each window: h, mask, windows -> h."""
 
     def __init__(self, config: TextEncoderConfig) -> None:
         super().__init__()
@@ -69,9 +87,11 @@ class Block(nn.Module):
         self.mlp = Mlp(config.width, config.hidden, config.activation)
 
     def forward(self, state: State) -> dict[str, Tensor]:
-        h = need(state, "h", "the text encoder")
-        h = h + self.attn(self.norm1(h), attention_mask(state.get("mask"), self.causal))
-        return {"h": h + self.mlp(self.norm2(h))}
+        windows, mask = state.get("windows"), state.get("mask")
+        h = fold(need(state, "h", "the text encoder"), windows)
+        mask = None if mask is None else attention_mask(fold(mask, windows), self.causal)
+        h = h + self.attn(self.norm1(h), mask)
+        return {"h": unfold(h + self.mlp(self.norm2(h)), windows)}
 
 
 class Norm(nn.Module):
@@ -93,7 +113,7 @@ class Tap(nn.Module):
 
 
 class Pool(nn.Module):
-    """h, ids, mask -> pooled [b,d]."""
+    """h, ids, mask, windows -> pooled [b,d], of the first window."""
 
     def __init__(self, config: TextEncoderConfig) -> None:
         super().__init__()
@@ -103,15 +123,35 @@ class Pool(nn.Module):
         )
 
     def forward(self, state: State) -> dict[str, Tensor]:
-        ids = need(state, "ids", "the text encoder")
-        pooled = self.pool(need(state, "h", "the text encoder"), ids, state.get("mask"), self.eos_id)
+        windows, mask = state.get("windows"), state.get("mask")
+        h, ids = (first(need(state, key, "the text encoder"), windows) for key in ("h", "ids"))
+        pooled = self.pool(h, ids, None if mask is None else first(mask, windows), self.eos_id)
         return {"pooled": pooled if self.projection is None else self.projection(pooled)}
 
 
-def attention_mask(mask: Tensor | None, causal: bool) -> Tensor | None:
+def fold(x: Tensor, windows: Tensor | None) -> Tensor:
+    """[b,(w t),...] -> [(b w),t,...]: each window is a text."""
+    if windows is None:
+        return x
+    count = windows.numel()
+    return x.reshape(count, x.shape[1] // windows.shape[1], *x.shape[2:])
+
+
+def unfold(x: Tensor, windows: Tensor | None) -> Tensor:
+    """[(b w),t,...] -> [b,(w t),...]."""
+    if windows is None:
+        return x
+    batch, count = windows.shape
+    return x.reshape(batch, count * x.shape[1], *x.shape[2:])
+
+
+def first(x: Tensor, windows: Tensor | None) -> Tensor:
+    """[b,(w t),...] -> [b,t,...], the first window."""
+    return x if windows is None else x[:, : x.shape[1] // windows.shape[1]]
+
+
+def attention_mask(mask: Tensor, causal: bool) -> Tensor:
     """Mask of tokens [b,t] -> mask of pairs [b,1,1,t], or [b,1,t,t] when causal; a token always sees itself."""
-    if mask is None:
-        return None
     keys = mask.bool()[:, None, None]
     if not causal:
         return keys

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mmm_graph.registry import ModelType, method, model_type
 from mmm_text.config import EncodeConfig, LabelConfig, TextEncoderConfig, TokenizerConfig
+from mmm_text.foreign import LAYOUTS
 from mmm_text.parts import encoder_parts, encoder_path, encoder_sharding
 
 HF = model_type(
@@ -14,7 +15,8 @@ HF = model_type(
         "encode": method(
             text="Text[b]",
             returns={"ids": "Ids[b,$length]", "mask": "Mask[b,$length]"},
-            doc="Texts to ids, padded on the right; a text that is too long is an error unless truncate: true.",
+            doc="Texts to ids, padded on the right; a text that is too long is an error, or with truncate: true cut, "
+            "or with chunk: true several windows.",
         ),
         "decode": method(
             ids="Ids[b,t]",
@@ -24,7 +26,8 @@ HF = model_type(
         ),
     },
     weights=False,
-    doc="A tokenizer.json of the tokenizers library; `weights:` names the file or its folder.",
+    doc="A tokenizer.json of the tokenizers library, or CLIP's vocab.json and merges.txt; `weights:` names the file or "
+    "the folder.",
 )
 
 LABEL = model_type(
@@ -58,9 +61,10 @@ TEXT = model_type(
     },
     parts=encoder_parts,
     sharding=encoder_sharding,
-    state={"h": "Embeds[b,t,$width]"},
+    state={"h": "Embeds[b,t,$width]", "windows": "Ids[b,w]"},
     doc="A transformer over token ids; with the defaults, CLIP ViT-L/14's text encoder.",
     source="Radford et al. 2021 (arXiv:2103.00020)",
+    layouts=LAYOUTS,
 )
 
 

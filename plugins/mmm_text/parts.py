@@ -9,18 +9,19 @@ from mmm_text.config import EncodeConfig, TextEncoderConfig
 
 
 def encoder_parts(config: TextEncoderConfig) -> tuple[Part, ...]:
-    """Embedding, blocks, final norm, the two outputs; counted at `max_length` tokens."""
+    """Windows, embedding, blocks, final norm, the two outputs; counted at `max_length` tokens."""
     width, tokens = config.width, config.max_length
     embed = cost.table(config.vocab_size, width) + cost.table(tokens, width)
     block = cost.norm(width) * 2 + cost.attention(width, tokens) + cost.mlp(width, config.hidden, tokens)
     pool = cost.linear(width, config.pooled_dim, bias=False) * config.projection
     h = {"h": tokens * width}
     return (
-        Part("embed", ("ids",), ("h",), *embed.both, h),
-        *(Part(f"block{i}", ("h", "mask"), ("h",), *block.both, h) for i in range(config.depth)),
+        Part("window", ("ids",), ("windows",), *Cost().both, {"windows": 1}),
+        Part("embed", ("ids", "windows"), ("h",), *embed.both, h),
+        *(Part(f"block{i}", ("h", "mask", "windows"), ("h",), *block.both, h) for i in range(config.depth)),
         Part("norm", ("h",), ("h",), *cost.norm(width).both, h),
         Part("tap", ("h",), ("embeds",), *Cost().both, {"embeds": tokens * width}),
-        Part("pool", ("h", "ids", "mask"), ("pooled",), *pool.both, {"pooled": config.pooled_dim}),
+        Part("pool", ("h", "ids", "mask", "windows"), ("pooled",), *pool.both, {"pooled": config.pooled_dim}),
     )
 
 
@@ -33,14 +34,19 @@ def encoder_path(config: TextEncoderConfig, call: EncodeConfig) -> tuple[str, ..
     """Parts a call runs, in order; `tap` stands where the wanted hidden state is.
 
     Raises:
-        ValueError: there is no such layer.
+        ValueError: there is no such layer, or windows are not as long as the model has positions.
     """
+    if call.window not in (None, config.max_length):
+        raise ValueError(
+            f"window {call.window} is not the max_length {config.max_length} of this text encoder"
+        )
     layer = call.layer if call.layer >= 0 else config.depth + 1 + call.layer
     if not 0 <= layer <= config.depth:
         raise ValueError(
             f"layer {call.layer} is not one of the {config.depth + 1} hidden states of this text encoder"
         )
     blocks = [f"block{i}" for i in range(config.depth)]
+    start = ("embed",) if call.window is None else ("window", "embed")
     if call.norm:
-        return ("embed", *blocks[:layer], "norm", "tap", "pool")
-    return ("embed", *blocks[:layer], "tap", *blocks[layer:], "norm", "pool")
+        return (*start, *blocks[:layer], "norm", "tap", "pool")
+    return (*start, *blocks[:layer], "tap", *blocks[layer:], "norm", "pool")

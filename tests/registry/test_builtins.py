@@ -38,6 +38,16 @@ SETUPS: dict[str, dict[str, Any]] = {
         "config": {**DIT, "num_classes": 4},
         "values": {"cond": {"label": LABELS}},
     },
+    "encoder.t5": {
+        "config": {
+            "vocab_size": 8,
+            "width": 16,
+            "depth": 1,
+            "num_heads": 2,
+            "head_dim": 6,
+            "hidden": 16,
+        }
+    },
     "denoiser.mmdit": {
         "config": {
             "sample_size": 8,

@@ -3,7 +3,7 @@ import torch
 from pydantic import ValidationError
 
 from mmm_graph.errors import RunError
-from mmm_text.config import TextEncoderConfig
+from mmm_text.config import EncodeConfig, TextEncoderConfig
 from mmm_text.model import TextEncoder, attention_mask
 
 SMALL = {
@@ -45,6 +45,29 @@ def test_pools_take_the_end_of_the_text():
     for pool in ("eos", "argmax"):
         out = encoder(pool=pool)({"ids": ids})
         assert torch.equal(out["pooled"], out["embeds"][[0, 1], [1, 3]])
+
+
+@pytest.mark.parametrize("pool", ["eos", "argmax", "mean"])
+@pytest.mark.parametrize("call", [{}, {"layer": -2, "norm": False}])
+def test_windows_are_encoded_each_by_itself_and_pooled_is_the_first(pool, call):
+    model = encoder(pool=pool, projection=True, pooled_dim=5)
+    ids = torch.randint(0, 49, (2, 24))
+    ids[:, [5, 15, 20]] = 49
+    mask = torch.arange(24).expand(2, -1) % 8 < torch.tensor([[8], [6]])
+    for each in (None, mask):
+        got = model({"ids": ids, "mask": each}, EncodeConfig(window=8, **call))
+        masks = [None] * 3 if each is None else each.split(8, 1)
+        alone = [
+            model({"ids": i, "mask": m}, EncodeConfig(**call))
+            for i, m in zip(ids.split(8, 1), masks, strict=True)
+        ]
+        assert torch.allclose(got["embeds"], torch.cat([a["embeds"] for a in alone], 1), atol=1e-6)
+        assert torch.allclose(got["pooled"], alone[0]["pooled"], atol=1e-6)
+
+
+def test_windows_must_be_whole():
+    with pytest.raises(RunError, match="12 tokens are not whole windows of 8"):
+        encoder()({"ids": torch.zeros(1, 12, dtype=torch.int64)}, EncodeConfig(window=8))
 
 
 def test_too_many_tokens_are_refused():

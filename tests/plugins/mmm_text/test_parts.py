@@ -39,6 +39,13 @@ def test_the_layer_is_where_the_path_taps(layer, norm, path):
     assert encoder_path(SMALL, EncodeConfig(layer=layer, norm=norm)) == tuple(path.split())
 
 
+def test_windows_are_found_first():
+    path = encoder_path(SMALL, EncodeConfig(window=9))
+    assert path == ("window", *encoder_path(SMALL, EncodeConfig()))
+    with pytest.raises(ValueError, match="window 8 is not the max_length 9"):
+        encoder_path(SMALL, EncodeConfig(window=8))
+
+
 @pytest.mark.parametrize("layer", [4, -5])
 def test_a_layer_that_is_not_there_is_refused(layer):
     with pytest.raises(ValueError, match=f"layer {layer} is not one of the 4 hidden states"):

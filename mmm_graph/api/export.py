@@ -1,0 +1,136 @@
+"""Models of a graph -> the folder of a pipeline that diffusers and transformers load."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from mmm_graph.checkpoint.save import save_foreign
+from mmm_graph.checkpoint.source import resolve_source
+from mmm_graph.errors import InputError, did_you_mean, problem
+from mmm_graph.graph.graph import ModelNode
+from mmm_graph.registry import Layout, Registry
+
+INDEX = "model_index.json"
+
+
+def choose(
+    nodes: Mapping[str, ModelNode], registry: Registry, names: Sequence[str] | None
+) -> tuple[str, ...]:
+    """The models to write: those named, or all whose kind has a layout of another library.
+
+    Raises:
+        InputError: E301, there is no such model; E612, there is none to write.
+    """
+    for name in names or ():
+        if name not in nodes:
+            hint = did_you_mean(name, nodes)
+            raise InputError(problem("E301", f"there is no model {name!r}", hint=hint))
+    able = [n for n, node in nodes.items() if any(la.classes for la in registry.models[node.kind].layouts)]
+    if not names and not able:
+        raise InputError(problem("E612", "no model of this graph is of a kind that another library loads"))
+    return tuple(names or able)
+
+
+def export_models(
+    modules: Mapping[str, nn.Module],
+    nodes: Mapping[str, ModelNode],
+    registry: Registry,
+    base: Path,
+    target: Path,
+) -> tuple[str, ...]:
+    """Write each model as its own library does; where they came from the folder of a pipeline, the whole pipeline.
+
+    The folder is there whole or not at all.
+
+    Args:
+        modules: those to write, by name.
+        nodes: all models of the graph.
+        base: folder of the graph file.
+        target: must not exist, or be empty.
+
+    Returns:
+        Names of what was written.
+    Raises:
+        InputError: E612, a model of a kind that no other library knows, or models of several pipelines; E101, the
+            folder is there already.
+        RunError: E613, a layout that lacks weights of the model.
+    """
+    layouts = {name: _layout(nodes[name], registry) for name in modules}
+    homes = {name: _home(nodes[name], base) for name in nodes}
+    pipelines = sorted({home.parent for home in homes.values() if home is not None})
+    if len(pipelines) > 1:
+        names = ", ".join(map(str, pipelines))
+        raise InputError(
+            problem("E612", f"the models come from several pipelines: {names}", hint="export one of them")
+        )
+    with _new_folder(target) as folder:
+        if pipelines:
+            _copy_rest(pipelines[0], folder, {homes[name] for name in modules})
+        for name, module in modules.items():
+            home, node, layout = homes[name], nodes[name], layouts[name]
+            own = folder / (home.name if home is not None else name)
+            own.mkdir(exist_ok=True)
+            save_foreign(module, own / layout.file, layout, node.config)
+            if home is not None:
+                shutil.copy(home / "config.json", own / "config.json")
+            else:
+                _write_json(own / "config.json", _config(layout, node))
+        return tuple(sorted(p.name for p in folder.iterdir()))
+
+
+def _layout(node: ModelNode, registry: Registry) -> Layout:
+    for layout in registry.models[node.kind].layouts:
+        if layout.classes and layout.write_config is not None:
+            return layout
+    message = f"{node.name} ({node.kind}): no other library is known to load this kind"
+    raise InputError(problem("E612", message, node.place, "export another model with --model"))
+
+
+def _home(node: ModelNode, base: Path) -> Path | None:
+    """The folder of a model inside the folder of a pipeline that its weights came from."""
+    if node.weights is None:
+        return None
+    path = resolve_source(node.weights, base=base, what=f"weights of {node.name}", place=node.place).path
+    return path if path.is_dir() and (path.parent / INDEX).is_file() else None
+
+
+def _copy_rest(pipeline: Path, folder: Path, written: set[Path | None]) -> None:
+    """What is not written anew: the index, scheduler, tokenizers, models of which nothing was asked."""
+    for path in sorted(pipeline.iterdir()):
+        if path.is_dir() and path not in written:
+            shutil.copytree(path, folder / path.name)
+        elif path.name == INDEX:
+            shutil.copy(path, folder / path.name)
+
+
+def _config(layout: Layout, node: ModelNode) -> dict[str, Any]:
+    assert layout.write_config is not None
+    return {"_class_name": layout.classes[0], **layout.write_config(node.config)}
+
+
+def _write_json(path: Path, data: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(data, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _new_folder(target: Path) -> Iterator[Path]:
+    """A folder beside the target that takes its name once all of it is there."""
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise InputError(problem("E101", f"{target} is there already", hint="name a folder that is not"))
+    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        if target.exists():
+            target.rmdir()
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

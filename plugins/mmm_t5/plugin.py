@@ -1,0 +1,12 @@
+"""Entry point of the plugin `t5`."""
+
+from __future__ import annotations
+
+from mmm_graph.registry import ModelType, hookimpl
+from mmm_t5.node import T5
+
+
+@hookimpl
+def mmm_register_nodes() -> list[ModelType]:
+    """encoder.t5."""
+    return [T5]

@@ -1,0 +1,36 @@
+"""A pipeline of diffusers beside the graph that `mmm import` makes of its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import mmm_graph as mmm
+from mmm_graph.api.convert import import_graph
+from mmm_graph.registry import load_registry
+from tests.plugins.mmm_pipelines import tiny
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Callable[..., tuple[dict[str, Tensor], Tensor]]:
+    """(what the graph gives, latents of diffusers), of the same noise.
+
+    The call takes the pipeline, our inputs and params, and its own arguments where they are not ours.
+    """
+
+    def run(
+        pipeline: Any, given: Mapping[str, Any], theirs: Mapping[str, Any], noise: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        folder = tiny.save(pipeline, tmp_path / "checkpoint")
+        made = import_graph(str(folder), tmp_path / "graph.yaml", load_registry())
+        session = mmm.load(made.tree, base=tmp_path)
+        with torch.no_grad():
+            expected = pipeline(**theirs, latents=noise, output_type="latent").images
+        return session.run(**given, supply={"noise": noise}, outputs=["denoise.latents", "image"]), expected
+
+    return run
