@@ -34,6 +34,9 @@ def used(registry: Registry, role: str, kind: str, **config: Any) -> Used:
 
 
 SETUPS: dict[str, dict[str, Any]] = {
+    "cond.label": {"config": {"value": 3}, "values": {"like": ["a", "b"]}},
+    "cond.number": {"config": {"value": 3.5}, "values": {"like": ["a", "b"]}},
+    "diffusion.size_cond": {"config": {"height": 8, "width": 16}, "values": {"like": ["a", "b"]}},
     "denoiser.dit": {
         "config": {**DIT, "num_classes": 4},
         "values": {"cond": {"label": LABELS}},

@@ -17,20 +17,22 @@ from tests.plugins.mmm_pipelines import tiny
 
 
 @pytest.fixture
-def both(tmp_path: Path) -> Callable[..., tuple[dict[str, Tensor], Tensor]]:
+def both(tmp_path: Path) -> Callable[..., tuple[dict[str, Tensor], Tensor | None]]:
     """(what the graph gives, latents of diffusers), of the same noise.
 
-    The call takes the pipeline, our inputs and params, and its own arguments where they are not ours.
+    The call takes the pipeline, our inputs and params, and its own arguments; None: only the graph is run.
     """
 
     def run(
-        pipeline: Any, given: Mapping[str, Any], theirs: Mapping[str, Any], noise: Tensor
-    ) -> tuple[dict[str, Tensor], Tensor]:
+        pipeline: Any, given: Mapping[str, Any], theirs: Mapping[str, Any] | None, noise: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
         folder = tiny.save(pipeline, tmp_path / "checkpoint")
         made = import_graph(str(folder), tmp_path / "graph.yaml", load_registry())
         session = mmm.load(made.tree, base=tmp_path)
+        found = session.run(**given, supply={"noise": noise}, outputs=["denoise.latents", "image"])
+        if theirs is None:
+            return found, None
         with torch.no_grad():
-            expected = pipeline(**theirs, latents=noise, output_type="latent").images
-        return session.run(**given, supply={"noise": noise}, outputs=["denoise.latents", "image"]), expected
+            return found, pipeline(**{"latents": noise, **theirs}, output_type="latent").images
 
     return run
