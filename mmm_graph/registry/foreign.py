@@ -59,15 +59,18 @@ class Foreign:
         Raises:
             InputError: E612, no kind has a layout of its class, or not with these settings.
         """
-        kind, layout = self._kind()
-        assert layout.read_config is not None
-        try:
-            config = kind.config.model_validate(dict(layout.read_config(self.config)))
-        except ValueError as error:
-            message = f"{self.folder} ({self.class_name}): {error}"
-            raise InputError(problem("E612", message, hint="this model cannot be imported yet")) from error
-        sizes = config.model_dump(mode="json", exclude_defaults=True)
-        return {"kind": kind.kind, "weights": self.link} | ({"config": sizes} if sizes else {})
+        refused: list[str] = []
+        for kind, layout in self._kinds():
+            assert layout.read_config is not None
+            try:
+                config = kind.config.model_validate(dict(layout.read_config(self.config)))
+            except ValueError as error:
+                refused.append(f"{kind.kind}: {error}")
+                continue
+            sizes = config.model_dump(mode="json", exclude_defaults=True)
+            return {"kind": kind.kind, "weights": self.link} | ({"config": sizes} if sizes else {})
+        message = f"{self.folder} ({self.class_name}) is refused by {'; by '.join(refused)}"
+        raise InputError(problem("E612", message, hint="this model cannot be imported yet"))
 
     def translate(self) -> Mapping[str, Any]:
         """What the importer of its class makes of the folder.
@@ -105,17 +108,17 @@ class Foreign:
             )
             raise InputError(problem("E612", message, hint="take them out of model_index.json to go without"))
 
-    def _kind(self) -> tuple[ModelType, Layout]:
-        for kind in self.registry.models.values():
-            for layout in kind.layouts:
-                if self.class_name in layout.classes and layout.read_config is not None:
-                    return kind, layout
-        message = f"{self.folder} holds a {self.class_name}, which no model kind can read"
-        known = sorted(
-            {c for kind in self.registry.models.values() for la in kind.layouts for c in la.classes}
-        )
-        hint = did_you_mean(self.class_name, known) or f"there are: {', '.join(known)}"
-        raise InputError(problem("E612", message, hint=hint))
+    def _kinds(self) -> list[tuple[ModelType, Layout]]:
+        """Kinds with a layout of the class: several where one class of theirs holds several families."""
+        kinds = self.registry.models.values()
+        pairs = [(kind, layout) for kind in kinds for layout in kind.layouts]
+        found = [p for p in pairs if self.class_name in p[1].classes and p[1].read_config is not None]
+        if not found:
+            known = sorted({name for _, layout in pairs for name in layout.classes})
+            message = f"{self.folder} holds a {self.class_name}, which no model kind can read"
+            hint = did_you_mean(self.class_name, known) or f"there are: {', '.join(known)}"
+            raise InputError(problem("E612", message, hint=hint))
+        return found
 
 
 def open_foreign(folder: Path, link: str, registry: Registry) -> Foreign:

@@ -25,9 +25,11 @@ class DiTConfig(Config):
         cross: read cond.embeds, by cross-attention in each block.
         cond_dim: its width; solved from the links when left out.
         learned_sigma: also predict the variance, on port `variance`.
-        freq_dim, freq_shift: width and form of the sinusoid of the time.
+        freq_dim, freq_shift: width and form of the sinusoid of the time. The shift is 0 in the paper's code, 1 in
+            diffusers.
         time_scale: multiplies t; default 1000 for flow, whose times are in [0, 1], else 1.
         eps: of the layer norms.
+        mlp_eps: of the layer norm before the MLP; default `eps`. diffusers has 1e-5 there.
         prediction: what the output means.
     """
 
@@ -48,6 +50,7 @@ class DiTConfig(Config):
     freq_shift: float = 0.0
     time_scale: float | None = None
     eps: float = 1e-6
+    mlp_eps: float | None = None
     prediction: Literal["epsilon", "v", "sample", "flow"] = "epsilon"
 
     @model_validator(mode="after")

@@ -1,9 +1,11 @@
-"""Names of the weights: ours -> diffusers' DiTTransformer2DModel. `{i}` stands for a number; a row names a prefix.
+"""Names of the weights: ours -> theirs. `{i}` stands for a number; a row names a prefix.
 
-diffusers keeps a copy of the embedders of time and class in every block; block 0 stands for all.
+Both keep the channels of a patch as we do: outermost in the projection of patches, innermost in that of the head.
 """
 
-EMBED = "transformer_blocks.0.norm1.emb"
+from mmm_graph.registry import Cut
+
+EMBED = "transformer_blocks.{*}.norm1.emb"
 BLOCK = "transformer_blocks.{i}"
 
 DIFFUSERS = {
@@ -21,3 +23,21 @@ DIFFUSERS = {
     "head.modulation": "proj_out_1",
     "head.out": "proj_out_2",
 }
+"""DiTTransformer2DModel, which keeps a copy of the embedders of time and class in every block."""
+
+ORIGINAL: dict[str, str | Cut] = {
+    "embed.patch": "x_embedder.proj",
+    "embed.time.up": "t_embedder.mlp.0",
+    "embed.time.down": "t_embedder.mlp.2",
+    "embed.label": "y_embedder.embedding_table",
+    "block{i}.modulation": "blocks.{i}.adaLN_modulation.1",
+    "block{i}.attn.q": Cut("blocks.{i}.attn.qkv", 0, 3),
+    "block{i}.attn.k": Cut("blocks.{i}.attn.qkv", 1, 3),
+    "block{i}.attn.v": Cut("blocks.{i}.attn.qkv", 2, 3),
+    "block{i}.attn.out": "blocks.{i}.attn.proj",
+    "block{i}.mlp.up": "blocks.{i}.mlp.fc1",
+    "block{i}.mlp.down": "blocks.{i}.mlp.fc2",
+    "head.modulation": "final_layer.adaLN_modulation.1",
+    "head.out": "final_layer.linear",
+}
+"""facebookresearch/DiT."""

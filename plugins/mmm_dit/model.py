@@ -82,7 +82,7 @@ class Block(nn.Module):
         self.cross = None
         if config.cross:
             self.cross = CrossAttention(width, known(config.cond_dim, "cond_dim"), config.num_heads)
-        self.norm2 = nn.LayerNorm(width, config.eps, elementwise_affine=False)
+        self.norm2 = nn.LayerNorm(width, config.mlp_eps or config.eps, elementwise_affine=False)
         self.mlp = Mlp(width, config.hidden, "gelu_tanh")
         xavier(self)
         if self.cross is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mmm_dit.config import DiTConfig
+from mmm_dit.foreign import LAYOUTS
 from mmm_dit.parts import dit_parts, dit_path, dit_sharding
 from mmm_graph.registry import Facts, ModelType, cond, method, model_type
 
@@ -41,6 +42,7 @@ DIT = model_type(
     state={"h": "Embeds[b,l,$width]", "c": "Embeds[b,$width]"},
     doc="A transformer over patches whose layer norms are modulated by time and condition (adaLN-Zero).",
     source="Peebles and Xie 2022 (arXiv:2212.09748)",
+    layouts=LAYOUTS,
 )
 
 
