@@ -19,6 +19,8 @@ COVERED_BY = {
     "mmm_graph/graph/sections.py": COMPILE,
     "mmm_graph/graph/wire.py": COMPILE,
     "mmm_graph/api/needs.py": "tests/api/test_session.py",
+    "mmm_graph/cli/export.py": "tests/cli/test_import_.py",
+    "mmm_graph/registry/part.py": "tests/plan/test_chain.py",
     "mmm_graph/__main__.py": "tests/runtime/test_launch.py",
     "mmm_graph/runtime/bound.py": "tests/runtime/test_bind.py",
     "mmm_graph/runtime/lanes.py": "tests/runtime/test_transport.py",

@@ -1,0 +1,1 @@
+"""A toy of another library: its folders, and the plugin that reads them."""
