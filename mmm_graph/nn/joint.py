@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mmm_graph.nn.attention import head_width, merge_heads
 from mmm_graph.nn.linear import RowLinear
+from mmm_graph.nn.rope import Waves, rotate
 from mmm_graph.parallel.exchange import SINGLE, Exchange
 from mmm_graph.parallel.tensor import TensorSplit
 
@@ -64,8 +65,13 @@ class JointAttention(nn.Module):
         self.out = RowLinear(dim, dim)
         self.add_out = None if context_only_kv else RowLinear(dim, text_dim)
 
-    def forward(self, x: Tensor, text: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """The image tokens and the text tokens after attention; no text, or `context_only_kv`: None for it."""
+    def forward(
+        self, x: Tensor, text: Tensor | None, waves: Waves | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """The image tokens and the text tokens after attention; no text, or `context_only_kv`: None for it.
+
+        `waves` of all tokens that are here, text first, turn queries and keys.
+        """
         q, k, v = (
             self.norm_q(self._heads(self.q(x))),
             self.norm_k(self._heads(self.k(x))),
@@ -77,6 +83,8 @@ class JointAttention(nn.Module):
             q = torch.cat([self.norm_add_q(self._heads(self.add_q(text))), q], 1)
             k = torch.cat([self.norm_add_k(self._heads(self.add_k(text))), k], 1)
             v = torch.cat([self._heads(self.add_v(text)), v], 1)
+        if waves is not None:
+            q, k = rotate(q, waves), rotate(k, waves)
         q, k, v = (tokens.transpose(1, 2) for tokens in (q, k, v))  # b n l k
         y = merge_heads(self.exchange.attention(self.layer, q, k, v, num_text=num_text))
         image: Tensor = self.out(y[:, num_text:])

@@ -1,0 +1,43 @@
+"""Names of the weights: ours -> diffusers' FluxTransformer2DModel. `{i}` stands for a number; a row names a prefix."""
+
+DOUBLE = "transformer_blocks.{i}"
+SINGLE = "single_transformer_blocks.{i}"
+
+DIFFUSERS = {
+    "embed.patch": "x_embedder",
+    "embed.time.up": "time_text_embed.timestep_embedder.linear_1",
+    "embed.time.down": "time_text_embed.timestep_embedder.linear_2",
+    "embed.guidance.up": "time_text_embed.guidance_embedder.linear_1",
+    "embed.guidance.down": "time_text_embed.guidance_embedder.linear_2",
+    "embed.pooled.up": "time_text_embed.text_embedder.linear_1",
+    "embed.pooled.down": "time_text_embed.text_embedder.linear_2",
+    "embed.text": "context_embedder",
+    "double{i}.image.modulation": f"{DOUBLE}.norm1.linear",
+    "double{i}.image.mlp.up": f"{DOUBLE}.ff.net.0.proj",
+    "double{i}.image.mlp.down": f"{DOUBLE}.ff.net.2",
+    "double{i}.text.modulation": f"{DOUBLE}.norm1_context.linear",
+    "double{i}.text.mlp.up": f"{DOUBLE}.ff_context.net.0.proj",
+    "double{i}.text.mlp.down": f"{DOUBLE}.ff_context.net.2",
+    "double{i}.attn.q": f"{DOUBLE}.attn.to_q",
+    "double{i}.attn.k": f"{DOUBLE}.attn.to_k",
+    "double{i}.attn.v": f"{DOUBLE}.attn.to_v",
+    "double{i}.attn.out": f"{DOUBLE}.attn.to_out.0",
+    "double{i}.attn.add_q": f"{DOUBLE}.attn.add_q_proj",
+    "double{i}.attn.add_k": f"{DOUBLE}.attn.add_k_proj",
+    "double{i}.attn.add_v": f"{DOUBLE}.attn.add_v_proj",
+    "double{i}.attn.add_out": f"{DOUBLE}.attn.to_add_out",
+    "double{i}.attn.norm_q": f"{DOUBLE}.attn.norm_q",
+    "double{i}.attn.norm_k": f"{DOUBLE}.attn.norm_k",
+    "double{i}.attn.norm_add_q": f"{DOUBLE}.attn.norm_added_q",
+    "double{i}.attn.norm_add_k": f"{DOUBLE}.attn.norm_added_k",
+    "single{i}.modulation": f"{SINGLE}.norm.linear",
+    "single{i}.body.q": f"{SINGLE}.attn.to_q",
+    "single{i}.body.k": f"{SINGLE}.attn.to_k",
+    "single{i}.body.v": f"{SINGLE}.attn.to_v",
+    "single{i}.body.norm_q": f"{SINGLE}.attn.norm_q",
+    "single{i}.body.norm_k": f"{SINGLE}.attn.norm_k",
+    "single{i}.body.up": f"{SINGLE}.proj_mlp",
+    "single{i}.body.out": f"{SINGLE}.proj_out",
+    "head.modulation": "norm_out.linear",
+    "head.out": "proj_out",
+}
