@@ -10,6 +10,7 @@ from mmm_graph.nn.attention import head_width, merge_heads
 from mmm_graph.nn.linear import RowLinear
 from mmm_graph.nn.rope import Waves, rotate
 from mmm_graph.parallel.exchange import SINGLE, Exchange
+from mmm_graph.parallel.tensor import TensorSplit
 
 
 class AttentionBesideMlp(nn.Module):
@@ -34,6 +35,9 @@ class AttentionBesideMlp(nn.Module):
         self.exchange: Exchange = SINGLE
         self.layer = ""
         self.num_heads = num_heads
+        self.tensor_split = TensorSplit(
+            columns={"q": 1, "k": 1, "v": 1, "up": ratio}, rows=("out",), heads="num_heads", beside=1 + ratio
+        )
         self.q, self.k, self.v = (nn.Linear(dim, dim) for _ in range(3))
         self.norm_q, self.norm_k = (nn.RMSNorm(width, eps) for _ in range(2))
         self.up = nn.Linear(dim, ratio * dim)

@@ -14,17 +14,19 @@ from mmm_graph.parallel.shares import shares
 
 @dataclass(frozen=True)
 class TensorSplit:
-    """How a layer's weights are cut; a class of layers holds it as `tensor_split`.
+    """How a layer's weights are cut; the layer or its class holds it as `tensor_split`.
 
     Attributes:
         columns: its linear layers whose outputs are cut -> how many matrices of that kind are fused in one.
         rows: its linear layers whose inputs are cut; each is a `RowLinear`, which sums over the ranks.
         heads: the attribute that counts the heads, which are never cut through; None = any column may be the cut.
+        beside: how many inputs of that width stand beside each other in each of `rows`.
     """
 
     columns: Mapping[str, int]
     rows: tuple[str, ...]
     heads: str | None = None
+    beside: int = 1
 
 
 def shard_weights(module: nn.Module, index: int, size: int) -> None:
@@ -41,7 +43,7 @@ def shard_weights(module: nn.Module, index: int, size: int) -> None:
 
 def shard_layer(name: str, layer: nn.Module, split: TensorSplit, index: int, size: int) -> None:
     """`shard_weights` of one layer."""
-    width = getattr(layer, split.rows[0]).in_features
+    width = getattr(layer, split.rows[0]).in_features // split.beside
     units = getattr(layer, split.heads) if split.heads else width
     if units < size:
         what = f"{units} {'heads' if split.heads else 'columns'}"
@@ -53,7 +55,7 @@ def shard_layer(name: str, layer: nn.Module, split: TensorSplit, index: int, siz
         cut_columns(getattr(layer, linear), fused, first, last)
     for linear in split.rows:
         if getattr(layer, linear) is not None:
-            cut_rows(getattr(layer, linear), first, last)
+            cut_rows(getattr(layer, linear), split.beside, first, last)
     if split.heads:
         setattr(layer, split.heads, mine[1] - mine[0])
 
@@ -68,10 +70,14 @@ def cut_columns(linear: nn.Linear, fused: int, first: int, last: int) -> None:
     linear.out_features = len(linear.weight)
 
 
-def cut_rows(linear: nn.Linear, first: int, last: int) -> None:
-    """Keep the inputs first..last (not included); the bias stays whole, as it is added once, to the sum."""
-    keep(linear, "weight", linear.weight[:, first:last].clone())
-    linear.in_features = last - first
+def cut_rows(linear: nn.Linear, beside: int, first: int, last: int) -> None:
+    """Keep the inputs first..last (not included) of each of those `beside` each other.
+
+    The bias stays whole, as it is added once, to the sum.
+    """
+    inputs = linear.weight.chunk(beside, dim=1)
+    keep(linear, "weight", torch.cat([each[:, first:last] for each in inputs], dim=1))
+    linear.in_features = linear.weight.shape[1]
 
 
 def keep(linear: nn.Linear, name: str, part: Tensor) -> None:

@@ -9,10 +9,6 @@ from mmm_graph.registry import Part, Sharding
 COND_TOKENS = 512
 """Length of the text that the work is counted for: tokens of T5, as FLUX.1 [dev] has it."""
 
-NOT_TENSOR = (
-    "attention and MLP of a single block end in one projection of both, whose input columns are not cut yet"
-)
-
 
 def flux_parts(config: FluxConfig) -> tuple[Part, ...]:
     """Embedding, blocks of two streams, blocks of one stream, head."""
@@ -33,8 +29,7 @@ def flux_path(config: FluxConfig, call: object) -> tuple[str, ...]:
 
 def flux_sharding(config: FluxConfig) -> Sharding:
     """Rows in whole patches, heads evenly; the text stays with the first rows."""
-    refused = {"tensor": NOT_TENSOR} if config.single_depth else {}
-    return Sharding({"predict": config.patch_size}, config.num_heads, refused, joint=("text",))
+    return Sharding({"predict": config.patch_size}, config.num_heads, joint=("text",))
 
 
 def embed_part(config: FluxConfig) -> Part:

@@ -24,8 +24,3 @@ COND = {"embeds": torch.ones(2, 6, 16), "pooled": torch.ones(2, 8)}
 def test_it_keeps_its_promises(guided):
     cond = {**COND, "guidance": torch.tensor([3.5, 1.0])} if guided else COND
     check_node(FLUX, config={**CONFIG, "guidance": guided}, values={"cond": cond})
-
-
-def test_without_single_blocks_weights_are_shared_too():
-    cond = {**COND, "guidance": torch.tensor([3.5, 1.0])}
-    check_node(FLUX, config={**CONFIG, "single_depth": 0}, values={"cond": cond})

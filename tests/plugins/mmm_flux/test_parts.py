@@ -6,6 +6,7 @@ import torch
 from mmm_flux.config import FluxConfig
 from mmm_flux.model import Flux
 from mmm_flux.parts import COND_TOKENS, flux_parts, flux_path, flux_sharding
+from mmm_graph.registry import Sharding
 
 SMALL = {
     "num_heads": 2,
@@ -59,8 +60,6 @@ def test_full_size_has_the_weights_and_work_of_flux_1():
 
 def test_text_is_joint_and_stays_in_what_attention_keeps():
     config = CONFIGS["double"]
-    said = flux_sharding(config)
-    assert (said.units, said.heads, said.joint, said.refused) == ({"predict": 3}, 2, ("text",), {})
+    assert flux_sharding(config) == Sharding({"predict": 3}, heads=2, joint=("text",))
     keys_and_values = 2 * (36 + COND_TOKENS) * 32
     assert [part.kept for part in flux_parts(config)] == [0, keys_and_values, 0]
-    assert set(flux_sharding(CONFIGS["both"]).refused) == {"tensor"}

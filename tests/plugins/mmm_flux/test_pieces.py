@@ -71,24 +71,24 @@ def share(shape, config, model, state):
         (Shape(inner=2), ShardConfig()),
         (Shape(inner=4), ShardConfig()),
         (Shape(outer=2, inner=2), ShardConfig()),
+        (Shape(tensor=2), ShardConfig()),
+        (Shape(tensor=3), ShardConfig()),
+        (Shape(outer=2, tensor=2), ShardConfig()),
     ],
-    ids=["patch", "ring", "ulysses", "ulysses of 4", "patch x ulysses"],
+    ids=[
+        "patch",
+        "ring",
+        "ulysses",
+        "ulysses of 4",
+        "patch x ulysses",
+        "tensor",
+        "tensor of 3",
+        "patch x tensor",
+    ],
 )
 def test_members_make_the_rows_of_the_whole(whole, shape, config):
     model, state, want = whole
     for (a, b), got in share(shape, config, model, state):
-        torch.testing.assert_close(got, want[:, :, a:b], rtol=0, atol=1e-10)
-
-
-@pytest.mark.parametrize(
-    "shape", [Shape(tensor=2), Shape(outer=2, tensor=2)], ids=["tensor", "patch x tensor"]
-)
-def test_blocks_of_two_streams_share_weights_too(whole, scramble, shape):
-    _, state, _ = whole
-    model = scramble(Flux(CONFIG.model_copy(update={"single_depth": 0})))
-    with torch.no_grad():
-        want = model(state)["pred"]
-    for (a, b), got in share(shape, ShardConfig(), model, state):
         torch.testing.assert_close(got, want[:, :, a:b], rtol=0, atol=1e-10)
 
 

@@ -12,7 +12,6 @@ import torch
 
 import mmm_graph as mmm
 from mmm_graph.api.session import Session
-from mmm_graph.errors import InputError
 from mmm_graph.registry import load_registry
 from tests.plans.graphs import graph, pipe, shared
 
@@ -36,6 +35,10 @@ EXACT = {
     "ulysses3": shared({"ulysses": 3}),
     "ring2": shared({"ring": 2}),
     "patch2_ulysses2": shared({"patch": 2, "ulysses": 2}),
+    "tensor2": shared({"tensor": 2}),
+    "tensor3": shared({"tensor": 3}),
+    "tensor2_patch2": shared({"tensor": 2, "patch": 2}),
+    "pipe2_tensor2": pipe(2, {"tensor": 2}),
     "pipe2": pipe(2),
     "pipe010": pipe([[0], [1], [0]]),
     "pipefusion2_all": pipe(2, patches=2, warmup="all"),
@@ -95,13 +98,10 @@ def test_pipelined_patches_do_not_depend_on_the_number_of_stages(
     assert (alone - latents(weights, None, given)).abs().max() > 1e-10, "not stale: it would prove nothing"
 
 
-@pytest.mark.parametrize("axes", [{"ulysses": 2}, {"ring": 2}, {"patch": 2}, {"cfg": 2}], ids=str)
+@pytest.mark.parametrize(
+    "axes", [{"ulysses": 2}, {"ring": 2}, {"patch": 2}, {"tensor": 2}, {"cfg": 2}], ids=str
+)
 def test_hybrids_have_the_bits_of_one_stage_with_the_same_axes(axes: dict[str, int], weights: Path) -> None:
     one = latents(weights, shared(axes, **STALE))
     assert torch.equal(latents(weights, pipe(2, axes, **STALE)), one)
     assert (one - latents(weights, pipe([[0]], **STALE))).abs().max() < 1e-10, "the axes are exact"
-
-
-def test_weights_of_single_blocks_are_not_divided(weights: Path) -> None:
-    with pytest.raises(InputError, match="single block end in one projection of both"):
-        latents(weights, shared({"tensor": 2}))
