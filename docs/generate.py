@@ -186,9 +186,40 @@ def picture(file: str) -> str:
     return to_svg(compile_graph(load_spec(path), load_registry()))
 
 
+def with_kinds(text: str) -> str:
+    """docs/models.md with what the registry says of kinds that read checkpoints of other libraries."""
+    start, end = "<!-- kinds -->\n", "<!-- end of kinds -->"
+    head, _, rest = text.partition(start)
+    _, _, tail = rest.partition(end)
+    return head + start + "\n".join(_kind_rows()) + "\n" + end + tail
+
+
+def _kind_rows() -> Iterator[str]:
+    registry = load_registry(allow=["mmm-graph"])
+    yield "| kind | their classes | layouts that are read | source |"
+    yield "|---|---|---|---|"
+    for kind in registry.models.values():
+        if not kind.layouts:
+            continue
+        classes = ", ".join(dict.fromkeys(f"`{name}`" for la in kind.layouts for name in la.classes))
+        layouts = "; ".join(dict.fromkeys(layout.name for layout in kind.layouts))
+        yield f"| `{kind.kind}` | {classes} | {layouts} | {kind.source} |"
+    yield ""
+    yield (
+        "`mmm import` reads the folders of "
+        + ", ".join(f"`{name}`" for name in sorted(registry.importers) if name.endswith("Pipeline"))
+        + "."
+    )
+
+
 def pages() -> Mapping[Path, str]:
     """Every generated file and its text."""
-    return {HERE / "format.md": format_page(), HERE / "images" / "ldm.svg": picture("digits/ldm.yaml")}
+    models_page = HERE / "models.md"
+    return {
+        HERE / "format.md": format_page(),
+        models_page: with_kinds(models_page.read_text(encoding="utf-8")),
+        HERE / "images" / "ldm.svg": picture("digits/ldm.yaml"),
+    }
 
 
 if __name__ == "__main__":
