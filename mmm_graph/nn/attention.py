@@ -26,6 +26,8 @@ class Attention(nn.Module):
         head_dim: width of one head; default dim / num_heads.
         bias: whether q, k and v have a bias; the output projection always has.
         causal: a token sees itself and those before it.
+        qk_norm: RMS norms over the width of a head on queries and keys.
+        eps: of these norms.
 
     Raises:
         ValueError: `dim` is not a multiple of `num_heads` and `head_dim` is not given.
@@ -41,6 +43,8 @@ class Attention(nn.Module):
         *,
         bias: bool = True,
         causal: bool = False,
+        qk_norm: bool = False,
+        eps: float = 1e-6,
     ) -> None:
         super().__init__()
         inner = num_heads * (head_dim or head_width(dim, num_heads))
@@ -51,11 +55,15 @@ class Attention(nn.Module):
         self.q = nn.Linear(dim, inner, bias)
         self.k = nn.Linear(dim, inner, bias)
         self.v = nn.Linear(dim, inner, bias)
+        self.norm_q, self.norm_k = (
+            nn.RMSNorm(inner // num_heads, eps) if qk_norm else nn.Identity() for _ in range(2)
+        )
         self.out = RowLinear(inner, dim)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """`mask` True = attend, broadcast to [b,n,l,l]; with it, causality is the caller's to put in the mask."""
         q, k, v = (split_heads(project(x), self.num_heads) for project in (self.q, self.k, self.v))
+        q, k = self.norm_q(q), self.norm_k(k)
         causal = self.causal and mask is None
         y: Tensor = self.out(merge_heads(self.exchange.attention(self.layer, q, k, v, mask, causal)))
         return y

@@ -1,6 +1,7 @@
 """What exists: the plugin API (node types, hooks) and the loader. A plugin imports from here."""
 
 from mmm_graph.registry.extension import Importer, PortKind, WeightSource
+from mmm_graph.registry.fields import Fields
 from mmm_graph.registry.foreign import Foreign
 from mmm_graph.registry.hooks import hookimpl, hookspec
 from mmm_graph.registry.layout import Cut, Layout, below
@@ -40,6 +41,7 @@ __all__ = [
     "Cut",
     "DataType",
     "Facts",
+    "Fields",
     "Foreign",
     "GuidanceConfig",
     "Importer",

@@ -22,6 +22,7 @@ class MMDiTConfig(Config):
         pooled_dim: width of cond.pooled; null: solved from the links.
         pos_embed_max_size: side of the grid of positions, in patches; the patches of x lie in its centre.
         qk_norm: norm over the width of a head on queries and keys.
+        dual_blocks: blocks in which image tokens also attend to each other alone (Stable Diffusion 3.5 medium).
         freq_dim: width of the sinusoid of the time.
         time_scale: multiplies t; default 1000 for flow, whose times are in [0, 1], else 1.
         eps: of the norms.
@@ -40,6 +41,7 @@ class MMDiTConfig(Config):
     pooled_dim: int | None = 2048
     pos_embed_max_size: int = 192
     qk_norm: Literal["rms_norm"] | None = None
+    dual_blocks: tuple[int, ...] = ()
     freq_dim: int = 256
     time_scale: float | None = None
     eps: float = 1e-6
@@ -56,6 +58,8 @@ class MMDiTConfig(Config):
             raise ValueError(
                 f"sample_size {self.sample_size} is not a multiple of patch_size {self.patch_size}"
             )
+        if any(not 0 <= block < self.depth for block in self.dual_blocks):
+            raise ValueError(f"dual_blocks {list(self.dual_blocks)} lie in 0 .. {self.depth - 1}")
         if self.grid > self.pos_embed_max_size:
             raise ValueError(
                 f"sample_size {self.sample_size} makes {self.grid} patches a side, more than "

@@ -30,6 +30,15 @@ DIFFUSERS = {
     "block{i}.attn.norm_k": f"{BLOCK}.attn.norm_k",
     "block{i}.attn.norm_add_q": f"{BLOCK}.attn.norm_added_q",
     "block{i}.attn.norm_add_k": f"{BLOCK}.attn.norm_added_k",
+    "block{i}.image.attn2.q": f"{BLOCK}.attn2.to_q",
+    "block{i}.image.attn2.k": f"{BLOCK}.attn2.to_k",
+    "block{i}.image.attn2.v": f"{BLOCK}.attn2.to_v",
+    "block{i}.image.attn2.out": f"{BLOCK}.attn2.to_out.0",
+    "block{i}.image.attn2.norm_q": f"{BLOCK}.attn2.norm_q",
+    "block{i}.image.attn2.norm_k": f"{BLOCK}.attn2.norm_k",
     "head.modulation": "norm_out.linear",
     "head.out": "proj_out",
 }
+
+POSITIONS = "pos_embed.pos_embed"
+"""A table that is computed."""

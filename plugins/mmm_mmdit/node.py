@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mmm_graph.registry import Facts, ModelType, cond, method, model_type
 from mmm_mmdit.config import MMDiTConfig
+from mmm_mmdit.foreign import LAYOUTS
 from mmm_mmdit.parts import mmdit_parts, mmdit_path, mmdit_sharding
 
 CONDITION = cond(embeds="Embeds[b,t,$cond_dim]", pooled="Embeds[b,$pooled_dim]")
@@ -31,6 +32,7 @@ MMDIT = model_type(
     },
     parts=mmdit_parts,
     sharding=mmdit_sharding,
+    layouts=LAYOUTS,
     state={"h": "Embeds[b,l,$width]", "c": "Embeds[b,$width]", "text": "Embeds[b,t,$width]"},
     doc="A transformer in which image patches and text attend to each other, each with weights of its own; "
     "with the defaults, Stable Diffusion 3 medium.",

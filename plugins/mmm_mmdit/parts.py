@@ -41,13 +41,16 @@ def block_part(config: MMDiTConfig, index: int) -> Part:
     width, tokens, last = config.width, config.tokens, index == config.depth - 1
     norm_dim = config.head_dim if config.qk_norm else 0
     total = cost.joint_attention(width, tokens, COND_TOKENS, norm_dim=norm_dim, last=last)
-    total += cost.linear(width, 6 * width) + cost.mlp(width, config.hidden, tokens)
+    dual = index in config.dual_blocks
+    total += cost.linear(width, (9 if dual else 6) * width) + cost.mlp(width, config.hidden, tokens)
+    if dual:
+        total += cost.attention(width, tokens) + cost.norm(norm_dim)  # two norms without shift
     if last:
         total += cost.linear(width, 2 * width)
     else:
         total += cost.linear(width, 6 * width) + cost.mlp(width, config.hidden, COND_TOKENS)
     sizes = {"h": tokens * width} | ({} if last else {"text": COND_TOKENS * width})
-    kept = 2 * (tokens + COND_TOKENS) * width
+    kept = 2 * (tokens * (1 + dual) + COND_TOKENS) * width
     return Part(f"block{index}", ("h", "text", "c"), tuple(sizes), *total.both, sizes, kept)
 
 

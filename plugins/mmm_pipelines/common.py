@@ -65,6 +65,22 @@ def run_models(foreign: Foreign, *, guided: bool = True) -> tuple[Tree, Mapping[
     return {"scheduler": found["scheduler"], "sampler": found["sampler"], "guide": guide}, found
 
 
+def denoiser(part: Foreign, found: Mapping[str, Any]) -> Tree:
+    """The denoiser, told what it predicts: in their folders only the scheduler knows.
+
+    Args:
+        found: what the importer of the scheduler says.
+    """
+    model = part.model()
+    law = found["scheduler"]
+    default = "flow" if law["kind"] == "scheduler.flow" else "epsilon"
+    prediction = law.get("config", {}).get("prediction", default)
+    fields = part.registry.models[model["kind"]].config.model_fields
+    if prediction != fields["prediction"].default:
+        model["config"] = {**model.get("config", {}), "prediction": prediction}
+    return model
+
+
 def run_nodes(
     denoiser: str,
     found: Mapping[str, Any],

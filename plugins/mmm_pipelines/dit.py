@@ -50,7 +50,7 @@ def import_pixart(foreign: Foreign) -> Tree:
         "models": {
             "tok": common.tokenizer(foreign, "tokenizer", TOKENS[foreign.class_name]),
             "text": foreign.part("text_encoder").model(),
-            "pixart": net.model(),
+            "pixart": common.denoiser(net, found),
             "vae": vae.model(),
             **run,
         },
@@ -80,7 +80,7 @@ def import_dit(foreign: Foreign) -> Tree:
             **common.sizes(side, side, factor * net.config.get("patch_size", 2)),
         },
         "inputs": {"label": "Ids[b]"},
-        "models": {"dit": net.model(), "vae": vae.model(), **run},
+        "models": {"dit": common.denoiser(net, found), "vae": vae.model(), **run},
         "nodes": {
             "none": {**none, "in": {"like": "$in.label"}},
             **nodes,

@@ -43,7 +43,7 @@ def import_flux(foreign: Foreign) -> Tree:
             "tok2": common.tokenizer(foreign, "tokenizer_2", T5_TOKENS),
             "text1": foreign.part("text_encoder").model(),
             "text2": foreign.part("text_encoder_2").model(),
-            "flux": net.model(),
+            "flux": common.denoiser(net, found),
             "vae": vae.model(),
             **run,
         },

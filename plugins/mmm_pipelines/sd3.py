@@ -48,7 +48,7 @@ def import_stable_diffusion_3(foreign: Foreign) -> Tree:
             "tok2": common.tokenizer(foreign, "tokenizer_2", CLIP_TOKENS),
             "tok3": common.tokenizer(foreign, "tokenizer_3", T5_TOKENS),
             **{f"text{i + 1}": foreign.part(name).model() for i, name in enumerate(texts)},
-            "mmdit": net.model(),
+            "mmdit": common.denoiser(net, found),
             "vae": vae.model(),
             **run,
         },

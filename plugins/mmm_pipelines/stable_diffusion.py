@@ -30,7 +30,7 @@ def import_stable_diffusion(foreign: Foreign) -> Tree:
         "models": {
             "tok": common.tokenizer(foreign, "tokenizer", TEXT_TOKENS),
             "text": foreign.part("text_encoder").model(),
-            "unet": unet.model(),
+            "unet": common.denoiser(unet, found),
             "vae": vae.model(),
             **run,
         },
@@ -88,7 +88,7 @@ def import_stable_diffusion_xl(foreign: Foreign) -> Tree:
             "tok2": common.tokenizer(foreign, "tokenizer_2", TEXT_TOKENS),
             "text1": foreign.part("text_encoder").model(),
             "text2": foreign.part("text_encoder_2").model(),
-            "unet": unet.model(),
+            "unet": common.denoiser(unet, found),
             "vae": vae.model(),
             **run,
         },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from mmm_graph.config import Config
 
@@ -34,9 +34,17 @@ class UNetConfig(Config):
         head_dim: if given, heads are channels / head_dim and `num_heads` is ignored.
         transformer_layers: layers of each transformer, for `cross` levels (one number: of all).
         cond_dim: width of cond.embeds; solved from the links when left out.
+        size_dim: width of the sinusoid of each of the six numbers of cond.sizes, which are added to the time together
+            with cond.pooled (SDXL); None: neither is read.
+        pooled_dim: width of cond.pooled; solved from the links when left out.
+        guidance_dim: width of the sinusoid of cond.guidance, which is added to that of the time (distilled models, such
+            as LCM); None: it is not read.
         linear_projection: transformers project by a linear layer instead of a 1x1 convolution.
         num_classes: rows of the class embedding, the one that means "no class" included (guidance needs one);
             None: cond.label is not read.
+        size_dim: width of the sinusoid of each of the six numbers in cond.sizes; None: cond.sizes and cond.pooled are
+            not read.
+        pooled_dim: width of cond.pooled, which goes with the sizes; solved from the links when left out.
         groups, eps: of the group norms.
         down_padding: "both" or "after": where zeros are added before the strided convolutions.
         cos_first, freq_shift: form of the sinusoid of the time.
@@ -55,8 +63,13 @@ class UNetConfig(Config):
     head_dim: int | None = None
     transformer_layers: int | tuple[int, ...] = 1
     cond_dim: int | None = None
+    size_dim: int | None = Field(None, ge=2, multiple_of=2)
+    pooled_dim: int | None = None
+    guidance_dim: int | None = Field(None, ge=4, multiple_of=2)
     linear_projection: bool = False
     num_classes: int | None = None
+    size_dim: int | None = None
+    pooled_dim: int | None = None
     groups: int = 32
     eps: float = 1e-5
     down_padding: Literal["both", "after"] = "both"
@@ -78,6 +91,8 @@ class UNetConfig(Config):
                 raise ValueError(f"{level.channels} channels do not divide into {level.num_heads} heads")
         if self.cond_dim is not None and not self.is_cross:
             raise ValueError("cond_dim is set but no level has attention `cross`")
+        if self.pooled_dim is not None and self.size_dim is None:
+            raise ValueError("pooled_dim is set but size_dim is not, so cond.pooled would not be read")
         return self
 
     @property
@@ -106,6 +121,11 @@ class UNetConfig(Config):
     def time_dim(self) -> int:
         """Width of the time vector."""
         return 4 * self.channels[0]
+
+    @property
+    def added_dim(self) -> int:
+        """Width of what pooled text and sizes give together; 0 where they are not read."""
+        return 6 * self.size_dim + (self.pooled_dim or 0) if self.size_dim else 0
 
     @property
     def times(self) -> float:

@@ -1,6 +1,12 @@
-"""Names of the weights: ours -> diffusers' UNet2DConditionModel. `{i}` stands for a number; a row names a prefix."""
+"""Names of the weights: ours -> theirs. `{i}` stands for a number; a row names a prefix."""
 
 from __future__ import annotations
+
+from mmm_graph.registry import Cut, below
+from mmm_unet.config import Level, UNetConfig
+from mmm_unet.layout import Row, layout
+
+Table = dict[str, str | Cut]
 
 RESNET = {
     "norm1": "norm1",
@@ -10,55 +16,113 @@ RESNET = {
     "conv2": "conv2",
     "skip": "conv_shortcut",
 }
+ORIGINAL_RESNET = {
+    "norm1": "in_layers.0",
+    "conv1": "in_layers.2",
+    "time": "emb_layers.1",
+    "norm2": "out_layers.0",
+    "conv2": "out_layers.3",
+    "skip": "skip_connection",
+}
 
 ATTENTION = {"q": "to_q", "k": "to_k", "v": "to_v", "out": "to_out.0"}
+OLD_ATTENTION = {"q": "query", "k": "key", "v": "value", "out": "proj_attn"}
 
-TRANSFORMER = {
+TRANSFORMER: Table = {
     "norm": "norm",
     "proj_in": "proj_in",
     "layers.{k}.norm1": "transformer_blocks.{k}.norm1",
     "layers.{k}.norm2": "transformer_blocks.{k}.norm2",
     "layers.{k}.norm3": "transformer_blocks.{k}.norm3",
-    **{
-        f"layers.{{k}}.attn.{ours}": f"transformer_blocks.{{k}}.attn1.{theirs}"
-        for ours, theirs in ATTENTION.items()
-    },
-    **{
-        f"layers.{{k}}.cross.{ours}": f"transformer_blocks.{{k}}.attn2.{theirs}"
-        for ours, theirs in ATTENTION.items()
-    },
+    **below("layers.{k}.attn", "transformer_blocks.{k}.attn1", ATTENTION),
+    **below("layers.{k}.cross", "transformer_blocks.{k}.attn2", ATTENTION),
     "layers.{k}.mlp.up": "transformer_blocks.{k}.ff.net.0.proj",
     "layers.{k}.mlp.down": "transformer_blocks.{k}.ff.net.2",
     "proj_out": "proj_out",
 }
-
-PIXELS = {
-    "pixels.norm": "group_norm",
-    **{f"pixels.attn.{ours}": theirs for ours, theirs in ATTENTION.items()},
-}
-
-ATTEND = TRANSFORMER | PIXELS
+"""The same in all layouts."""
 
 
-def below(ours: str, theirs: str, table: dict[str, str]) -> dict[str, str]:
-    """The rows of a table under a prefix on either side."""
-    return {f"{ours}.{a}": f"{theirs}.{b}" for a, b in table.items()}
+def diffusers(pixels: dict[str, str]) -> Table:
+    """UNet2DConditionModel and UNet2DModel, with their names of the projections of attention between pixels."""
+    attend = {**TRANSFORMER, "pixels.norm": "group_norm", **below("pixels.attn", "", pixels)}
+    return {
+        "embed.time.up": "time_embedding.linear_1",
+        "embed.time.down": "time_embedding.linear_2",
+        "embed.time.guidance": "time_embedding.cond_proj",
+        "embed.label": "class_embedding",
+        "embed.added.up": "add_embedding.linear_1",
+        "embed.added.down": "add_embedding.linear_2",
+        "embed.conv": "conv_in",
+        **below("down{i}_{j}.resnet", "down_blocks.{i}.resnets.{j}", RESNET),
+        **below("down{i}_{j}.attn", "down_blocks.{i}.attentions.{j}", attend),
+        "down{i}_half.down.conv": "down_blocks.{i}.downsamplers.0.conv",
+        **below("mid.resnet1", "mid_block.resnets.0", RESNET),
+        **below("mid.attn", "mid_block.attentions.0", attend),
+        **below("mid.resnet2", "mid_block.resnets.1", RESNET),
+        **below("up{i}_{j}.resnet", "up_blocks.{i}.resnets.{j}", RESNET),
+        **below("up{i}_{j}.attn", "up_blocks.{i}.attentions.{j}", attend),
+        "up{i}_double.up.conv": "up_blocks.{i}.upsamplers.0.conv",
+        "head.norm": "conv_norm_out",
+        "head.conv": "conv_out",
+    }
 
 
-DIFFUSERS = {
-    "embed.time.up": "time_embedding.linear_1",
-    "embed.time.down": "time_embedding.linear_2",
-    "embed.label": "class_embedding",
-    "embed.conv": "conv_in",
-    **below("down{i}_{j}.resnet", "down_blocks.{i}.resnets.{j}", RESNET),
-    **below("down{i}_{j}.attn", "down_blocks.{i}.attentions.{j}", ATTEND),
-    "down{i}_half.down.conv": "down_blocks.{i}.downsamplers.0.conv",
-    **below("mid.resnet1", "mid_block.resnets.0", RESNET),
-    **below("mid.attn", "mid_block.attentions.0", ATTEND),
-    **below("mid.resnet2", "mid_block.resnets.1", RESNET),
-    **below("up{i}_{j}.resnet", "up_blocks.{i}.resnets.{j}", RESNET),
-    **below("up{i}_{j}.attn", "up_blocks.{i}.attentions.{j}", ATTEND),
-    "up{i}_double.up.conv": "up_blocks.{i}.upsamplers.0.conv",
-    "head.norm": "conv_norm_out",
-    "head.conv": "conv_out",
-}
+DIFFUSERS = diffusers(ATTENTION)
+OLD_DIFFUSERS = diffusers(OLD_ATTENTION)
+"""Before diffusers 0.17."""
+
+
+def original_rows(config: UNetConfig) -> Table:
+    """CompVis/latent-diffusion and Stability-AI/generative-models, below `model.diffusion_model`.
+
+    Attention between pixels has no rows: theirs fuses q, k and v head by head.
+    """
+    return {
+        "embed.time.up": "time_embed.0",
+        "embed.time.down": "time_embed.2",
+        "embed.label": "label_emb",
+        "embed.added.up": "label_emb.0.0",
+        "embed.added.down": "label_emb.0.2",
+        "embed.conv": "input_blocks.0.0",
+        **_original_way(config),
+        "head.norm": "out.0",
+        "head.conv": "out.2",
+    }
+
+
+def _original_way(config: UNetConfig) -> Table:
+    """The rows of the layout, which they count through: one number a row, but doubling belongs to the block before."""
+    table: Table = {}
+    down = up = 0
+    for row in layout(config):
+        if row.form == "middle":
+            table |= _original_middle(row.level)
+        elif row.form == "up":
+            table[f"{row.name}.up.conv"] = f"output_blocks.{up - 1}.{1 + _attends(row.level)}.conv"
+        elif row.form == "down":
+            down += 1
+            table[f"{row.name}.down.conv"] = f"input_blocks.{down}.0.op"
+        elif row.writes_skip:
+            down += 1
+            table |= _original_block(row, f"input_blocks.{down}")
+        else:
+            table |= _original_block(row, f"output_blocks.{up}")
+            up += 1
+    return table
+
+
+def _original_block(row: Row, name: str) -> Table:
+    attend = below(f"{row.name}.attn", f"{name}.1", TRANSFORMER) if row.level.attention == "cross" else {}
+    return {**below(f"{row.name}.resnet", f"{name}.0", ORIGINAL_RESNET), **attend}
+
+
+def _original_middle(level: Level) -> Table:
+    attend = below("mid.attn", "middle_block.1", TRANSFORMER) if level.attention == "cross" else {}
+    last = f"middle_block.{1 + _attends(level)}"
+    first = below("mid.resnet1", "middle_block.0", ORIGINAL_RESNET)
+    return {**first, **attend, **below("mid.resnet2", last, ORIGINAL_RESNET)}
+
+
+def _attends(level: Level) -> bool:
+    return level.attention != "none"

@@ -7,13 +7,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmm_graph.nn.attention import PixelAttention
-from mmm_graph.nn.conv import Conv2d, Downsample, Upsample, channels_last
-from mmm_graph.nn.embed import TimeEmbedding
+from mmm_graph.nn.conv import Conv2d, Downsample, Upsample
 from mmm_graph.nn.init import zero
 from mmm_graph.nn.norm import GroupNorm
-from mmm_graph.nn.parts import State, need, refuse, run_parts
+from mmm_graph.nn.parts import State, need, run_parts
 from mmm_graph.nn.resnet import Resnet
 from mmm_unet.config import Level, UNetConfig
+from mmm_unet.embed import Embed
 from mmm_unet.layout import Row, layout
 from mmm_unet.transformer import PixelTransformer
 
@@ -32,33 +32,8 @@ class UNet(nn.Module):
         self.parts["head"] = Head(config)
 
     def forward(self, state: State) -> dict[str, Tensor]:
-        """{x, t, cond.embeds?, cond.mask?, cond.label?} -> {pred}."""
+        """{x, t, cond.embeds?, .mask?, .label?, .pooled?, .sizes?, .guidance?} -> {pred}."""
         return {"pred": need(run_parts(self.parts, self.parts, state), "pred", "the U-Net")}
-
-
-class Embed(nn.Module):
-    """x, t, cond.label -> h, temb (time vector after its activation), skip0."""
-
-    def __init__(self, config: UNetConfig) -> None:
-        super().__init__()
-        self.time = TimeEmbedding(
-            config.channels[0],
-            config.time_dim,
-            shift=config.freq_shift,
-            cos_first=config.cos_first,
-            scale=config.times,
-        )
-        self.label = nn.Embedding(config.num_classes, config.time_dim) if config.num_classes else None
-        self.conv = Conv2d(config.in_channels, config.channels[0])
-
-    def forward(self, state: State) -> dict[str, Tensor]:
-        time = self.time(need(state, "t", "the U-Net"))
-        if self.label is not None:
-            time = time + self.label(need(state, "cond.label", "a U-Net with num_classes"))
-        else:
-            refuse(state, "cond.label", "a U-Net without num_classes")
-        h = channels_last(self.conv(need(state, "x", "the U-Net")))
-        return {"h": h, "temb": F.silu(time), "skip0": h}
 
 
 class Block(nn.Module):

@@ -40,13 +40,21 @@ def unet_sharding(config: UNetConfig) -> Sharding:
 
 
 def embed_part(config: UNetConfig) -> Part:
-    """Time, class and the first convolution."""
+    """Time and what is added to it, and the first convolution."""
     total = cost.time_embedding(config.channels[0], config.time_dim)
+    total += cost.linear(config.guidance_dim or 0, config.channels[0], bias=False)
+    if config.size_dim is not None:
+        total += cost.time_embedding((config.pooled_dim or 0) + 6 * config.size_dim, config.time_dim)
     total += cost.table(config.num_classes or 0, config.time_dim)
     total += cost.conv(config.in_channels, config.channels[0], pixels(config, 0))
+    if config.added_dim:
+        total += cost.linear(config.added_dim, config.time_dim) + cost.linear(
+            config.time_dim, config.time_dim
+        )
     here = config.channels[0] * pixels(config, 0)
     sizes = {"h": here, "temb": config.time_dim, "skip0": here}
-    return Part("embed", ("x", "t", "cond.label"), ("h", "temb", "skip0"), *total.both, sizes)
+    reads = ("x", "t", "cond.label", "cond.pooled", "cond.sizes")
+    return Part("embed", reads, ("h", "temb", "skip0"), *total.both, sizes)
 
 
 def head_part(config: UNetConfig) -> Part:

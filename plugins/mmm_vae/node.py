@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mmm_graph.registry import ModelType, method, model_type
 from mmm_vae.config import EncodeConfig, NoiseConfig, VaeConfig
+from mmm_vae.foreign import LAYOUTS
 from mmm_vae.parts import decoder_path, encoder_path, vae_parts, vae_sharding
 
 IMAGE = "Image[b,$image_channels,h,w]"
@@ -43,6 +44,7 @@ KL = model_type(
     },
     parts=vae_parts,
     sharding=vae_sharding,
+    layouts=LAYOUTS,
     state={"h": "Latents[b,c,h,w]"},
     doc="A convolutional autoencoder with a Gaussian latent, as in Stable Diffusion.",
     source="Rombach et al. 2021 (arXiv:2112.10752); Kingma and Welling 2013 (arXiv:1312.6114)",

@@ -96,3 +96,19 @@ def check_parts() -> Callable[..., dict]:
         return state
 
     return check
+
+
+@pytest.fixture
+def exact_norms() -> Callable[[nn.Module], nn.Module]:
+    """diffusers rounds the mean square of its RMS norms to float32; torch's norm, which takes their place, does not."""
+
+    def replace(model: nn.Module) -> nn.Module:
+        for module in list(model.modules()):
+            for name, theirs in list(module.named_children()):
+                if type(theirs).__name__ == "RMSNorm" and not isinstance(theirs, nn.RMSNorm):
+                    ours = nn.RMSNorm(theirs.dim, theirs.eps).double()
+                    ours.load_state_dict(theirs.state_dict())
+                    setattr(module, name, ours)
+        return model
+
+    return replace

@@ -51,6 +51,25 @@ SETUPS: dict[str, dict[str, Any]] = {
             "hidden": 16,
         }
     },
+    "denoiser.flux": {
+        "config": {
+            "sample_size": 8,
+            "double_depth": 1,
+            "single_depth": 1,
+            "num_heads": 2,
+            "head_dim": 8,
+            "rope_dims": (2, 2, 4),
+            "freq_dim": 8,
+            "cond_dim": 16,
+            "pooled_dim": 8,
+            "guidance": False,
+        },
+        "values": {"cond": {"embeds": torch.ones(2, 6, 16), "pooled": torch.ones(2, 8)}},
+    },
+    "denoiser.pixart": {
+        "config": {"sample_size": 8, "width": 24, "depth": 2, "num_heads": 2, "cond_dim": 16, "freq_dim": 8},
+        "values": {"cond": {"embeds": torch.ones(2, 6, 16)}},
+    },
     "denoiser.mmdit": {
         "config": {
             "sample_size": 8,

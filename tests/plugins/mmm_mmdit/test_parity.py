@@ -13,21 +13,9 @@ BUFFER = {"pos_embed.pos_embed"}
 """The positions, which we compute."""
 
 
-def exact_norms(model):
-    """diffusers rounds the mean square of its norms to float32; torch's norm does not."""
-    for block in model.transformer_blocks:
-        for name in ("norm_q", "norm_k", "norm_added_q", "norm_added_k"):
-            theirs = getattr(block.attn, name)
-            if theirs is not None:
-                ours = torch.nn.RMSNorm(theirs.dim, theirs.eps).double()
-                ours.load_state_dict(theirs.state_dict())
-                setattr(block.attn, name, ours)
-    return model
-
-
 @pytest.mark.parametrize("qk_norm", [None, "rms_norm"])
 @pytest.mark.parametrize("height", [8, 12])
-def test_forward(copy_weights, scramble, qk_norm, height):
+def test_forward(copy_weights, scramble, exact_norms, qk_norm, height):
     from diffusers import SD3Transformer2DModel
 
     reference = exact_norms(
