@@ -8,6 +8,7 @@ from typing import Any
 from mmm_graph.registry import Foreign
 
 Tree = dict[str, Any]
+FLOW = "scheduler.flow"
 SAFETY = {
     "safety_checker": "no node checks pictures",
     "feature_extractor": "it belongs to the safety checker or to image prompts",
@@ -59,7 +60,12 @@ def tokenizer(foreign: Foreign, name: str, max_length: int, **more: Any) -> Tree
 
 def run_models(foreign: Foreign, *, guided: bool = True) -> tuple[Tree, Mapping[str, Any]]:
     """scheduler, sampler and guidance, and what the scheduler's file says about the times and the start of a run."""
-    found = foreign.part("scheduler").translate()
+    found = {**foreign.part("scheduler").translate()}
+    if found["scheduler"]["kind"] == FLOW:
+        # our denoisers of flows take times in [0, 1] and scale them by themselves
+        law = dict(found["scheduler"].get("config", {}))
+        found["scale"] = law.pop("time_scale", 1000)
+        found["scheduler"] = {"kind": FLOW, "config": {**law, "time_scale": 1.0}}
     scale = {"kind": "guidance.cfg", "config": {"scale": "$params.guidance_scale"}}
     guide = scale if guided else {"kind": "guidance.none"}
     return {"scheduler": found["scheduler"], "sampler": found["sampler"], "guide": guide}, found
@@ -73,18 +79,20 @@ def denoiser(part: Foreign, found: Mapping[str, Any]) -> Tree:
     """
     model = part.model()
     law = found["scheduler"]
-    default = "flow" if law["kind"] == "scheduler.flow" else "epsilon"
-    prediction = law.get("config", {}).get("prediction", default)
+    default = "flow" if law["kind"] == FLOW else "epsilon"
+    said = {"prediction": law.get("config", {}).get("prediction", default)}
+    if found.get("scale", 1000) != 1000:
+        said["time_scale"] = found["scale"]
     fields = part.registry.models[model["kind"]].config.model_fields
-    if prediction != fields["prediction"].default:
-        model["config"] = {**model.get("config", {}), "prediction": prediction}
-    return model
+    more = {name: value for name, value in said.items() if value != fields[name].default}
+    return {**model, "config": {**model.get("config", {}), **more}} if more else model
 
 
 def run_nodes(
     denoiser: str,
     found: Mapping[str, Any],
     *,
+    token_px: int | None = None,
     like: str = "$in.prompt",
     branches: tuple[str, ...] = ("cond", "uncond"),
 ) -> Tree:
@@ -92,6 +100,7 @@ def run_nodes(
 
     Args:
         found: what the importer of the scheduler says.
+        token_px: side of an image token in pixels, for a shift that follows the size of the picture.
         like: one element of noise for each of its.
         branches: nodes of the conditions.
     """
@@ -103,8 +112,11 @@ def run_nodes(
     if found.get("init"):
         denoise["config"] = dict(found["init"])
     size = {"height": "$params.height", "width": "$params.width"}
+    times = {"steps": "$params.steps", **found.get("times", {})}
+    if found["scheduler"].get("config", {}).get("dynamic", "none") != "none":
+        times |= {**size, "token_px": token_px}
     return {
-        "times": {"call": "scheduler.times", "config": {"steps": "$params.steps", **found.get("times", {})}},
+        "times": {"call": "scheduler.times", "config": times},
         "noise": {"call": "vae.noise", "config": size, "in": {"like": like}},
         "denoise": denoise,
         "image": {"call": "vae.decode", "in": {"latents": "denoise"}},

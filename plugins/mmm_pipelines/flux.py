@@ -6,7 +6,7 @@ from mmm_graph.registry import Foreign
 from mmm_pipelines import common
 from mmm_pipelines.common import Tree
 
-STEPS, GUIDANCE_SCALE, CLIP_TOKENS, T5_TOKENS, SIDE = 28, 3.5, 77, 512, 1024
+STEPS, GUIDANCE_SCALE, CLIP_TOKENS, T5_TOKENS, SIDE, PATCH = 28, 3.5, 77, 512, 1024, 2
 
 
 def import_flux(foreign: Foreign) -> Tree:
@@ -18,7 +18,12 @@ def import_flux(foreign: Foreign) -> Tree:
         foreign, "tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2", "transformer", "vae", "scheduler"
     )  # fmt: skip
     net, vae = foreign.part("transformer"), foreign.part("vae")
+    token_px = PATCH * common.vae_factor(vae)
     run, found = common.run_models(foreign, guided=False)
+    found = {
+        **found,
+        "times": {**found.get("times", {}), "spacing": "trailing"},
+    }  # the pipeline sets its own sigmas
     told = bool(net.config.get("guidance_embeds", False))
     params = common.run_params(STEPS, GUIDANCE_SCALE)
     nodes: Tree = {
@@ -36,7 +41,7 @@ def import_flux(foreign: Foreign) -> Tree:
         del params["guidance_scale"]
     return {
         "description": f"Text to image, from a {foreign.class_name}.",
-        "params": {**params, **common.sizes(SIDE, SIDE, 2 * common.vae_factor(vae))},
+        "params": {**params, **common.sizes(SIDE, SIDE, token_px)},
         "inputs": {"prompt": "Text[b]"},
         "models": {
             "tok1": common.tokenizer(foreign, "tokenizer", CLIP_TOKENS),
@@ -50,7 +55,7 @@ def import_flux(foreign: Foreign) -> Tree:
         "graphs": common.embed(nodes, out),
         "nodes": {
             "cond": common.both_prompts()["cond"],
-            **common.run_nodes("flux", found, branches=("cond",)),
+            **common.run_nodes("flux", found, token_px=token_px, branches=("cond",)),
         },
         "outputs": common.picture(vae),
     }

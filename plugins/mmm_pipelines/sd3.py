@@ -21,6 +21,7 @@ def import_stable_diffusion_3(foreign: Foreign) -> Tree:
     net, vae = foreign.part("transformer"), foreign.part("vae")
     factor = common.vae_factor(vae)
     height, width = (factor * side for side in common.side_of(net.config.get("sample_size", 128)))
+    token_px = factor * net.config.get("patch_size", 2)
     run, found = common.run_models(foreign)
     clip = {"layer": -2, "norm": False}
     nodes: Tree = {
@@ -40,7 +41,7 @@ def import_stable_diffusion_3(foreign: Foreign) -> Tree:
         "description": f"Text to image, from a {foreign.class_name}.",
         "params": {
             **common.run_params(STEPS, GUIDANCE_SCALE),
-            **common.sizes(height, width, factor * net.config.get("patch_size", 2)),
+            **common.sizes(height, width, token_px),
         },
         "inputs": common.prompts(),
         "models": {
@@ -53,6 +54,6 @@ def import_stable_diffusion_3(foreign: Foreign) -> Tree:
             **run,
         },
         "graphs": common.embed(nodes, {"embeds": "all", "pooled": "pooled"}),
-        "nodes": {**common.both_prompts(), **common.run_nodes("mmdit", found)},
+        "nodes": {**common.both_prompts(), **common.run_nodes("mmdit", found, token_px=token_px)},
         "outputs": common.picture(vae),
     }

@@ -21,7 +21,9 @@ def checkpoint(folder: Path, *, config: dict[str, Any] | None = None, steps: int
     """A pipeline with a model of width 3 and a scheduler."""
     index = {"_class_name": "TheirPipeline", "net": ["theirs", "TheirToy"], "nothing": [None, None]}
     write_json(folder / "model_index.json", {**index, "scheduler": ["theirs", "TheirScheduler"], **more})
-    write_json(folder / "net" / "config.json", {"_class_name": "TheirToy", "hidden_size": 3, **(config or {})})
+    write_json(
+        folder / "net" / "config.json", {"_class_name": "TheirToy", "hidden_size": 3, **(config or {})}
+    )
     write_json(folder / "scheduler" / "scheduler_config.json", {"steps": steps})
     generator = torch.Generator().manual_seed(0)
     tensors = {

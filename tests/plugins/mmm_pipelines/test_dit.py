@@ -37,7 +37,7 @@ def pixart(kind, net):
 
 
 @pytest.mark.parametrize("case", PIXART)
-@pytest.mark.parametrize(("batch", "height", "width"), [(1, 16, 16), (2, 12, 20)])
+@pytest.mark.parametrize(("batch", "height", "width"), [(1, 16, 16), (2, 24, 16)])
 def test_pixart(case, batch, height, width, both, tmp_path):
     pipe = pixart(*PIXART[case])
     noise = torch.randn(batch, 4, height // 2, width // 2, generator=torch.Generator().manual_seed(3))
