@@ -113,7 +113,11 @@ def _copy_rest(pipeline: Path, folder: Path, written: set[Path | None]) -> None:
 
 def _config(layout: Layout, node: ModelNode) -> dict[str, Any]:
     assert layout.write_config is not None
-    return {"_class_name": layout.classes[0], **layout.write_config(node.config)}
+    try:
+        found = dict(layout.write_config(node.config))
+    except ValueError as error:
+        raise InputError(problem("E612", f"{node.name} ({node.kind}): {error}", node.place)) from error
+    return found if "architectures" in found else {"_class_name": layout.classes[0], **found}
 
 
 def _write_json(path: Path, data: Mapping[str, Any]) -> None:

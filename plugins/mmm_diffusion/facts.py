@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mmm_diffusion.config import FlowConfig, SchedulerConfig, TimesConfig, VarianceConfig
-from mmm_diffusion.spacing import SIGMA_SPACINGS, count_steps, spaced_times
+from mmm_diffusion.config.samplers import wanted_between
+from mmm_diffusion.spacing import count_steps, spaced_times
 from mmm_graph.config import Config
 from mmm_graph.registry import Facts, GuidanceConfig, SamplerConfig
 
@@ -18,6 +19,7 @@ def times(law: SchedulerConfig, config: TimesConfig, have: Facts) -> Facts:
         "times.prediction": law.prediction,
         "times.signal": _starts_with_signal(law, config),
         "times.pointwise": law.threshold is None,
+        "times.between": config.between,
     }
 
 
@@ -37,9 +39,12 @@ def init(config: Config, uses: Mapping[str, Config], have: Facts) -> Facts:
     assert isinstance(sampler, SamplerConfig)
     if "times.prediction" in have:
         sampler.check(have["times.prediction"], signal=have.get("times.signal", True))
+    wanted, found = wanted_between(sampler), have.get("times.between", "none")
+    if "times.count" in have and wanted != found:
+        raise ValueError(f"this sampler's times need `between: {wanted}`, and they say {found}")
     count = have.get("times.count")
-    found = {} if count is None else {"evaluations.count": sampler.evaluations(count)}
-    return found | _rowwise(sampler.pointwise())
+    known = {} if count is None else {"evaluations.count": sampler.evaluations(count)}
+    return {**known, **_rowwise(sampler.pointwise())}
 
 
 def step(config: Config, uses: Mapping[str, Config], have: Facts) -> Facts:
@@ -69,7 +74,7 @@ def combine(guidance: Config, config: Config, have: Facts) -> Facts:
     if isinstance(said, tuple):
         raise ValueError(f"the branches predict different things: {', '.join(map(str, said))}")
     found = {} if said is None else {"pred.prediction": said}
-    return found | _rowwise(guidance.pointwise())
+    return {**found, **_rowwise(guidance.pointwise())}
 
 
 def _rowwise(holds: bool) -> Facts:
@@ -78,9 +83,7 @@ def _rowwise(holds: bool) -> Facts:
 
 
 def _starts_with_signal(law: VarianceConfig | FlowConfig, config: TimesConfig) -> bool:
-    if isinstance(law, FlowConfig) or not law.zero_terminal_snr or config.strength < 1:
-        return True
-    if config.sigmas is not None or (config.steps is not None and config.spacing in SIGMA_SPACINGS):
+    if isinstance(law, FlowConfig) or not law.dark or config.strength < 1 or config.by_sigma:
         return True
     first = (config.timesteps or spaced_times(law, config))[0]
     return first < law.num_train_steps - 1

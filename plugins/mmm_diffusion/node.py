@@ -21,6 +21,26 @@ from mmm_graph.registry import (
 LATENTS = "Latents[b,c,h,w]"
 
 
+KARRAS, SOLVER = "Karras et al. 2022 (arXiv:2206.00364)", "Lu et al. 2022 (arXiv:2211.01095)"
+SAMPLERS: tuple[tuple[str, type[Config], str, str, str], ...] = (
+    ("ddpm", c.DDPMConfig, "DDPM", "Draws from the posterior of each step.", "Ho et al. 2020 (arXiv:2006.11239)"),
+    ("ddim", c.DDIMConfig, "DDIM", "Few deterministic steps, or noisy ones.", "Song et al. 2021 (arXiv:2010.02502)"),
+    ("euler", c.EulerConfig, "Euler", "First order, deterministic.", KARRAS),
+    ("euler_ancestral", c.EulerAncestralConfig, "EulerAncestral", "First order with fresh noise each step.",
+     "k-diffusion; Song et al. 2021 (arXiv:2011.13456)"),
+    ("heun", c.HeunConfig, "Heun", "Second order, two evaluations a step.", KARRAS),
+    ("dpmpp_2m", c.DPMpp2MConfig, "DPMpp2M", "Second order, one evaluation a step, without noise or with.", SOLVER),
+    ("dpmpp_sde", c.DPMppSDEConfig, "DPMppSDE", "Second order with fresh noise, two evaluations a step.", SOLVER),
+    ("unipc", c.UniPCConfig, "UniPC", "A predictor of order 1 to 3 and a corrector, one evaluation a step.",
+     "Zhao et al. 2023 (arXiv:2302.04867)"),
+    ("pndm", c.PNDMConfig, "PNDM", "Fourth order over the noise, one evaluation more than steps.",
+     "Liu et al. 2022 (arXiv:2202.09778)"),
+    ("lms", c.LMSConfig, "LMS", "Linear multistep of order up to 4.", "k-diffusion's sample_lms"),
+    ("lcm", c.LCMConfig, "LCM", "Few steps of a consistency model.", "Luo et al. 2023 (arXiv:2310.04378)"),
+)  # fmt: skip
+"""Name, config, class, what it does, source."""
+
+
 def _scheduler(kind: str, config: type[Config], name: str, doc: str, source: str) -> ModelType:
     methods = {
         "times": method(
@@ -88,53 +108,9 @@ def schedulers() -> list[ModelType]:
 
 def samplers() -> list[ModelType]:
     """The step rules."""
-    table: list[tuple[str, type[Config], str, str, str]] = [
-        (
-            "ddpm",
-            c.DDPMConfig,
-            "DDPM",
-            "Draws from the posterior of each step.",
-            "Ho et al. 2020 (arXiv:2006.11239)",
-        ),
-        (
-            "ddim",
-            c.DDIMConfig,
-            "DDIM",
-            "Few deterministic steps, or noisy ones.",
-            "Song et al. 2021 (arXiv:2010.02502)",
-        ),
-        (
-            "euler",
-            c.EulerConfig,
-            "Euler",
-            "First order, deterministic.",
-            "Karras et al. 2022 (arXiv:2206.00364)",
-        ),
-        (
-            "euler_ancestral",
-            c.EulerAncestralConfig,
-            "EulerAncestral",
-            "First order with fresh noise each step.",
-            "k-diffusion; Song et al. 2021 (arXiv:2011.13456)",
-        ),
-        (
-            "heun",
-            c.HeunConfig,
-            "Heun",
-            "Second order, two evaluations a step.",
-            "Karras et al. 2022 (arXiv:2206.00364)",
-        ),
-        (
-            "dpmpp_2m",
-            c.DPMpp2MConfig,
-            "DPMpp2M",
-            "Second order, one evaluation a step.",
-            "Lu et al. 2022 (arXiv:2211.01095)",
-        ),
-    ]
     return [
         sampler_type(f"sampler.{name}", config, f"mmm_diffusion.samplers:{cls}", doc=doc, source=source)
-        for name, config, cls, doc, source in table
+        for name, config, cls, doc, source in SAMPLERS
     ]
 
 

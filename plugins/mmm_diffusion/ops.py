@@ -46,9 +46,11 @@ def step(
         stands for, limited to its range; latents: the latent at the level reached.
     """
     x, t = sampler.query(state, times, i)
-    x0 = limit_x0(to_x0(pred.to(x.dtype), x, *times.level(sampler.level(i)), times.prediction), times)
+    said = to_x0(pred.to(x.dtype), x, *times.level(sampler.level(i)), times.prediction)
+    x0 = limit_x0(said, times)
     drawn = noise.normal(x.shape[1:], dtype=x.dtype, device=x.device) if sampler.noise else None
-    state = sampler.update(state, x0, times, i, drawn, variance)
+    given = said if getattr(sampler, "limits", False) else x0  # it may want what was said as well
+    state = sampler.update(state, given, times, i, drawn, variance)
     if i + 1 < sampler.evaluations(times):
         query, t = sampler.query(state, times, i + 1)
         return {"state": state, "x": query, "t": t, "x0": x0, "latents": sampler.latents(state)}

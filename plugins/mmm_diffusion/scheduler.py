@@ -17,16 +17,12 @@ from mmm_diffusion.config import (
     TimesConfig,
     VarianceConfig,
 )
-from mmm_diffusion.spacing import (
-    SIGMA_SPACINGS,
-    check_times,
-    first_step,
-    flow_levels,
-    sigma_levels,
-    spaced_times,
-)
+from mmm_diffusion.spacing import check_times, first_step, flow_levels, sigma_levels, spaced_times
 from mmm_graph.nn.noise import Noise
 from mmm_graph.nn.sampler import Times
+
+Steps = tuple[Tensor, Tensor, Tensor]
+"""t, alpha and sigma, [n] each."""
 
 
 class Law(ABC):
@@ -69,12 +65,9 @@ class Law(ABC):
         alpha, sigma = times.level(0)
         return alpha * x + sigma * noise.normal(x.shape[1:], dtype=x.dtype, device=x.device)
 
-    def _times(self, t: Tensor, alpha: Tensor, sigma: Tensor, strength: float) -> Times:
-        first = first_step(len(t), strength)
+    def _times(self, t: Tensor, alpha: Tensor, sigma: Tensor) -> Times:
         c = self.config
-        return Times(
-            t[first:], alpha[first:], sigma[first:], c.prediction, c.clip, c.threshold, c.threshold_max
-        )
+        return Times(t, alpha, sigma, c.prediction, c.clip, c.threshold, c.threshold_max)
 
 
 class VarianceLaw(Law):
@@ -85,25 +78,20 @@ class VarianceLaw(Law):
         self.alpha_bar = torch.cumprod(1 - betas, 0)
         if config.zero_terminal_snr:
             self.alpha_bar = zero_terminal(self.alpha_bar)
+            self.alpha_bar[-1] = config.terminal
 
     def times(self, config: TimesConfig) -> Times:
         check_times(self.config, config)
-        by_sigma = config.sigmas is not None or (
-            config.steps is not None and config.spacing in SIGMA_SPACINGS
-        )
-        if by_sigma:
-            ratio = self._sigmas(config)
-            t = self._time_of(ratio)
-            t = t.round() if config.round else t
-            alpha = 1 / (1 + ratio**2).sqrt()
-            sigma = ratio * alpha
-        else:
-            given = config.timesteps if config.timesteps is not None else spaced_times(self.config, config)
-            t = torch.tensor(given, dtype=torch.float64)
-            alpha, sigma = self._levels(t)
-        end = self.alpha_bar[:1] if config.final == "first" else torch.ones(1, dtype=torch.float64)
-        alpha, sigma = torch.cat([alpha, end.sqrt()]), torch.cat([sigma, (1 - end).sqrt()])
-        return self._times(t, alpha, sigma, config.strength)
+        steps = self._steps(config)
+        first = first_step(len(steps[0]), config.strength)
+        steps = (steps[0][first:], steps[1][first:], steps[2][first:])
+        end = self._end(steps, config)
+        if config.between == "midpoints":
+            steps = _interleave(steps, self._midpoints(steps))
+        elif config.between == "landings":
+            t, alpha, sigma = self._landings(steps[0], end, config)
+            steps, end = _interleave(steps, (t[:-1], alpha[:-1], sigma[:-1])), (alpha[-1:], sigma[-1:])
+        return self._times(steps[0], torch.cat([steps[1], end[0]]), torch.cat([steps[2], end[1]]))
 
     def draw(self, noise: Noise) -> tuple[Tensor, Tensor, Tensor]:
         t = noise.integers(self.config.num_train_steps, name="t")
@@ -120,19 +108,54 @@ class VarianceLaw(Law):
             bar = torch.where(part > 0, 1 / (1 + ratio**2), bar)
         return bar.sqrt(), (1 - bar).sqrt()
 
+    def _steps(self, config: TimesConfig) -> Steps:
+        """The level that each step starts from."""
+        if config.by_sigma:
+            t, alpha, sigma = self._at_ratio(self._sigmas(config))
+            return (_whole(t, config) if config.round else t), alpha, sigma
+        given = config.timesteps if config.timesteps is not None else spaced_times(self.config, config)
+        t = torch.tensor(given, dtype=torch.float64)
+        return (t, *self._levels(t))
+
+    def _end(self, steps: Steps, config: TimesConfig) -> tuple[Tensor, Tensor]:
+        """alpha and sigma where the last step ends, [1] each."""
+        if config.final == "last":
+            return steps[1][-1:], steps[2][-1:]
+        bar = self.alpha_bar[:1] if config.final == "first" else torch.ones(1, dtype=torch.float64)
+        return bar.sqrt(), (1 - bar).sqrt()
+
+    def _midpoints(self, steps: Steps) -> Steps:
+        """Halfway between neighbours in log(alpha/sigma)."""
+        logs = (steps[2] / steps[1]).log()
+        return self._at_ratio(((logs[:-1] + logs[1:]) / 2).exp())
+
+    def _landings(self, t: Tensor, end: tuple[Tensor, Tensor], config: TimesConfig) -> Steps:
+        """Where strides of num_train_steps // steps end; before time 0, the end of the run."""
+        goal = t - self.config.num_train_steps // (config.steps or 1)
+        alpha, sigma = self._levels(goal.clamp(min=0))
+        over = goal < 0
+        return goal.clamp(min=0), torch.where(over, end[0], alpha), torch.where(over, end[1], sigma)
+
     def _sigmas(self, config: TimesConfig) -> Tensor:
+        """sigma/alpha of each step."""
         if config.sigmas is not None:
             return torch.tensor(config.sigmas, dtype=torch.float64)
-        low = config.sigma_min or float(_ratio(self.alpha_bar[0]))
-        high = config.sigma_max or float(_ratio(self.alpha_bar[-1]))
-        return torch.tensor(sigma_levels(low, high, config), dtype=torch.float64)
+        bar = self.alpha_bar[[0, -1]]
+        if config.ends != "law":
+            whole = spaced_times(self.config, config, config.ends)
+            alpha, _ = self._levels(torch.tensor([whole[-1], whole[0]], dtype=torch.float64))
+            bar = alpha**2
+        low, high = _ratio(bar).tolist()
+        levels = sigma_levels(config.sigma_min or low, config.sigma_max or high, config)
+        return torch.tensor(levels, dtype=torch.float64)
 
-    def _time_of(self, ratio: Tensor) -> Tensor:
-        """Fractional time of each sigma/alpha, linear in its logarithm, held at the ends."""
+    def _at_ratio(self, ratio: Tensor) -> Steps:
+        """The level of a sigma/alpha, and its time: fractional, linear in log(sigma/alpha), held at the ends."""
         logs, wanted = _ratio(self.alpha_bar).log(), ratio.log()
         low = (torch.searchsorted(logs, wanted, right=True) - 1).clamp(0, len(logs) - 2)
         part = (wanted - logs[low]) / (logs[low + 1] - logs[low])
-        return low + part.clamp(0, 1)
+        alpha = 1 / (1 + ratio**2).sqrt()
+        return low + part.clamp(0, 1), alpha, ratio * alpha
 
 
 class Linear(VarianceLaw):
@@ -178,10 +201,11 @@ class Flow(Law):
             levels = [t / scale for t in config.timesteps]
         else:
             levels = flow_levels(self.config, config)
-            if config.spacing in SIGMA_SPACINGS:
-                levels = sigma_levels(config.sigma_min or levels[-1], config.sigma_max or levels[0], config)
-        sigma = torch.tensor([*levels, 0.0], dtype=torch.float64)
-        return self._times(sigma[:-1] * scale, 1 - sigma, sigma, config.strength)
+        levels = levels[first_step(len(levels), config.strength) :]
+        end = levels[-1] if config.final == "last" else 0.0
+        sigma = torch.tensor([*levels, end], dtype=torch.float64)
+        t = sigma[:-1] * scale
+        return self._times(_whole(t, config) if config.round else t, 1 - sigma, sigma)
 
     def draw(self, noise: Noise) -> tuple[Tensor, Tensor, Tensor]:
         c = self.config
@@ -193,6 +217,19 @@ class Flow(Law):
             level = 1 - noise.uniform(dtype=torch.float64, name="t")
         sigma = c.shift * level / (1 + (c.shift - 1) * level)
         return sigma * c.time_scale, 1 - sigma, sigma
+
+
+def _interleave(steps: Steps, others: Steps) -> Steps:
+    """n levels of steps with n - 1 others between them."""
+    t, alpha, sigma = (
+        torch.cat([torch.stack([a[:-1], b], 1).flatten(), a[-1:]]) for a, b in zip(steps, others, strict=True)
+    )
+    return t, alpha, sigma
+
+
+def _whole(t: Tensor, config: TimesConfig) -> Tensor:
+    """Whole times, as the config asks for them."""
+    return t.floor() if config.round == "down" else t.round()
 
 
 def target_of(x0: Tensor, eps: Tensor, alpha: Tensor, sigma: Tensor, prediction: str) -> Tensor:

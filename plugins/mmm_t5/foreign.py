@@ -116,7 +116,8 @@ def _rows(token: str) -> Callable[[T5Config], Mapping[str, str]]:
     return lambda config: {"embed.token": token, **COMMON, **(GATED if config.gated else PLAIN)}
 
 
+FILE = "model.safetensors"
 LAYOUTS = (
-    Layout("transformers", _rows(SHARED), CLASSES, read_config, write_config, (TIED, *DECODER)),
-    Layout("transformers, embedding in the encoder", _rows(TIED), ignored=DECODER),
+    Layout("transformers", _rows(SHARED), CLASSES, read_config, write_config, (TIED, *DECODER), file=FILE),
+    Layout("transformers, embedding in the encoder", _rows(TIED), ignored=DECODER, file=FILE),
 )

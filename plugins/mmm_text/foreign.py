@@ -114,16 +114,19 @@ def _write_eos(ours: TextEncoderConfig) -> int:
     return ours.eos_id
 
 
+FILE = "model.safetensors"
+HUB_POSITIONS = (f"text_model.{POSITIONS}",)
 LAYOUTS = (
-    Layout("transformers", HUB, (PLAIN,), read_plain, write_text_config, (f"text_model.{POSITIONS}",)),
+    Layout("transformers", HUB, (PLAIN,), read_plain, write_text_config, HUB_POSITIONS, file=FILE),
     Layout(
         "transformers, with projection",
         HUB,
         (PROJECTED,),
         read_projected,
         write_text_config,
-        (f"text_model.{POSITIONS}",),
+        HUB_POSITIONS,
+        file=FILE,
     ),
-    Layout("transformers 5", CLIP, ignored=(POSITIONS,)),
+    Layout("transformers 5", CLIP, ignored=(POSITIONS,), file=FILE),
 )
 """The first is read by every version; the last is what version 5 itself writes of a CLIPTextModel."""

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import importlib
 import math
+import sys
 from types import ModuleType
 from typing import Any
 
 import torch
 
 from mmm_diffusion import ops
-from mmm_diffusion.config import InitConfig
+from mmm_diffusion.config import InitConfig, TimesConfig
+from mmm_diffusion.foreign import read_scheduler
+from mmm_diffusion.node import node_types
+from mmm_graph.registry import resolve
 
 SHAPE = (2, 3, 4, 4)
 
@@ -33,14 +37,48 @@ def peer(name: str, monkeypatch, *, wide: bool = True, **config):
     dtype; over 1000 steps 1 - alpha_bar_t / alpha_bar_(t-1) then loses four digits. So what float32 means is
     replaced inside the peer's module, instead of loosening the tolerance.
     """
-    import diffusers
-
-    cls = getattr(diffusers, name)
+    cls = peer_class(name, monkeypatch)
     module = importlib.import_module(cls.__module__)
     if wide:
         monkeypatch.setattr(module, "torch", Wide(module.torch))
         monkeypatch.setattr(module, "np", Wide(module.np))
     return cls(**config)
+
+
+def peer_class(name: str, monkeypatch) -> type:
+    """DPMSolverSDEScheduler wants torchsde for its Brownian tree, whose noise is given in these tests."""
+    if name == "DPMSolverSDEScheduler":
+        monkeypatch.setitem(sys.modules, "torchsde", ModuleType("torchsde"))
+        return getattr(importlib.import_module("diffusers.schedulers.scheduling_dpmsolver_sde"), name)
+    return getattr(importlib.import_module("diffusers"), name)
+
+
+class Path:
+    """Stands for their BrownianTreeNoiseSampler: one path over sigma, of a given increment each evaluation."""
+
+    def __init__(self, noises: list[torch.Tensor]) -> None:
+        self.noises, self.calls, self.middle = noises, 0, 0.0
+
+    def __call__(self, start: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
+        noise, first = self.noises[self.calls], self.calls % 2 == 0
+        self.calls += 1
+        if first:
+            self.middle = end
+            return noise
+        early, late = start - self.middle, self.middle - end
+        whole = early.sqrt() * self.noises[self.calls - 2] + late.sqrt() * noise
+        return whole / (start - end).sqrt()
+
+
+def from_theirs(name: str, config: dict[str, Any], steps: int, **more: Any):
+    """Our sampler and times of their config, and the config of the start, through the translator."""
+    found = read_scheduler({"_class_name": name, **config})
+    nodes = {n.kind: n for n in node_types()}
+    law, sampler = (nodes[found[role]["kind"]] for role in ("scheduler", "sampler"))
+    built = resolve(law.builder)(law.config(**found["scheduler"]["config"]))
+    times = built.times(TimesConfig(steps=steps, **found["times"], **more))
+    rule = resolve(sampler.builder)(sampler.config(**found["sampler"]["config"]))
+    return rule, times, found["init"].get("scale", "none")
 
 
 def toy(x: torch.Tensor, t: float) -> torch.Tensor:
@@ -78,16 +116,29 @@ def run_ours(sampler, times, x, noises, scale="none", model=toy):
 
 
 def run_peer(scheduler, x, noises, monkeypatch, model=toy, **step):
-    """Result and the times that the denoiser was asked about."""
+    """Result and the times that the denoiser was asked about.
+
+    Where whole times repeat at the start, the peer looks its place up by time, begins with the second, and runs out of
+    levels at the end; so it is told where to begin. A whole time times a Python float (LCM) has the default type.
+    """
     module = importlib.import_module(type(scheduler).__module__)
     queue = iter(noises)
     if hasattr(module, "randn_tensor"):
         monkeypatch.setattr(module, "randn_tensor", lambda *_, **__: next(queue))
+    if hasattr(module, "BrownianTreeNoiseSampler"):
+        monkeypatch.setattr(module, "BrownianTreeNoiseSampler", lambda *_, **__: Path(noises))
+    if len(scheduler.timesteps) > 1 and scheduler.timesteps[0] == scheduler.timesteps[1]:
+        scheduler.set_begin_index(0)
     asked = []
-    for t in scheduler.timesteps:
-        asked.append(float(t))
-        seen = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
-        x = scheduler.step(model(seen, t), t, x, **step).prev_sample
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(x.dtype)
+    try:
+        for t in scheduler.timesteps:
+            asked.append(float(t))
+            seen = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
+            x = scheduler.step(model(seen, t), t, x, **step).prev_sample
+    finally:
+        torch.set_default_dtype(before)
     return x, asked
 
 

@@ -19,6 +19,8 @@ from mmm_diffusion import config as c
         ({"steps": 3, "sigma_min": 2, "sigma_max": 1}, "sigma_min must be below"),
         ({"steps": 3, "spacing": "quadratic"}, "'leading'"),
         ({"step": 3}, "Extra inputs"),
+        ({"steps": 3, "height": 512, "width": 512}, "all of height, width and token_px"),
+        ({"steps": 3, "height": 8, "width": 8, "token_px": 2, "image_tokens": 16}, "image_tokens, or all of"),
     ],
 )
 def test_times_are_chosen_in_exactly_one_way(config, words):
@@ -29,12 +31,19 @@ def test_times_are_chosen_in_exactly_one_way(config, words):
 def test_zero_terminal_snr_needs_another_prediction():
     with pytest.raises(ValidationError, match="use v or sample"):
         c.CosineConfig(zero_terminal_snr=True)
-    assert c.CosineConfig(zero_terminal_snr=True, prediction="v").zero_terminal_snr
+    assert c.CosineConfig(zero_terminal_snr=True, prediction="v").dark
+    assert not c.CosineConfig(zero_terminal_snr=True, terminal=2**-24).dark
+
+
+def test_the_line_of_a_dynamic_shift_has_two_ends():
+    with pytest.raises(ValidationError, match="base_tokens 256 must be below max_tokens 256"):
+        c.FlowConfig(dynamic="linear", max_tokens=256)
 
 
 def test_evaluations_and_branches():
     assert [c.HeunConfig().evaluations(n) for n in (1, 7, 50)] == [1, 13, 99]
-    assert c.DDIMConfig().evaluations(7) == 7
+    assert c.DDIMConfig().evaluations(7) == 7 and c.DDIMConfig(lands=True).evaluations(13) == 7
+    assert [c.PNDMConfig().evaluations(n) for n in (1, 2, 50)] == [1, 3, 51]
     assert c.CFGConfig(scale=3).branches() == ("cond", "uncond")
     assert c.CFGConfig(scale=1).branches() == ("cond",) == c.NoGuidanceConfig().branches()
 
@@ -42,6 +51,12 @@ def test_evaluations_and_branches():
 def test_samplers_refuse_what_they_cannot_follow():
     with pytest.raises(ValueError, match="cannot start without signal"):
         c.HeunConfig().check("v", signal=False)
+    for config in (c.LMSConfig(), c.PNDMConfig(), c.UniPCConfig(predicts="epsilon")):
+        with pytest.raises(ValueError, match="cannot start without signal"):
+            config.check("v", signal=False)
+    for config in (c.PNDMConfig(), c.UniPCConfig(predicts="epsilon")):
+        with pytest.raises(ValueError, match="without"):
+            config.check("flow")
     with pytest.raises(ValueError, match="fixed_large is about the betas"):
         c.DDPMConfig(variance="fixed_large").check("flow")
     for config in (
@@ -50,6 +65,9 @@ def test_samplers_refuse_what_they_cannot_follow():
         c.EulerConfig(),
         c.EulerAncestralConfig(),
         c.DPMpp2MConfig(),
+        c.DPMppSDEConfig(),
+        c.UniPCConfig(),
+        c.LCMConfig(),
     ):
         config.check("flow")
         config.check("v", signal=False)

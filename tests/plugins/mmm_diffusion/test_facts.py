@@ -19,6 +19,22 @@ def test_times_know_count_prediction_and_signal():
     assert facts.times(dark, c.TimesConfig(steps=9, spacing="leading"), {})["times.signal"] is True
     assert facts.times(dark, c.TimesConfig(timesteps=(999.0, 3.0)), {})["times.signal"] is False
     assert facts.times(dark, c.TimesConfig(sigmas=(50.0, 3.0)), {})["times.signal"] is True
+    nearly = c.CosineConfig(prediction="v", zero_terminal_snr=True, terminal=2**-24)
+    assert facts.times(nearly, c.TimesConfig(steps=9), {})["times.signal"] is True
+
+
+def test_samplers_want_their_levels_between():
+    have = {"times.count": 9, "times.prediction": "v", "times.between": "midpoints"}
+    assert facts.times(c.CosineConfig(), c.TimesConfig(steps=5, between="midpoints"), {})["times.count"] == 9
+    assert facts.init(c.InitConfig(), {"sampler": c.DPMppSDEConfig()}, have) == {"evaluations.count": 9}
+    with pytest.raises(ValueError, match="need `between: none`, and they say midpoints"):
+        facts.init(c.InitConfig(), {"sampler": c.EulerConfig()}, have)
+    landed = {**have, "times.between": "landings"}
+    assert facts.init(c.InitConfig(), {"sampler": c.DDIMConfig(lands=True)}, landed) == {
+        "evaluations.count": 5
+    }
+    with pytest.raises(ValueError, match="need `between: landings`"):
+        facts.init(c.InitConfig(), {"sampler": c.DDIMConfig(lands=True)}, {"times.count": 5})
 
 
 def test_evaluations_follow_the_sampler():

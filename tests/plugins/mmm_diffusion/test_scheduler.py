@@ -137,6 +137,42 @@ def test_final_first_and_zero_terminal_snr():
     assert float(law.alpha_bar[0]) == pytest.approx(1 - 0.00085)
 
 
+def test_midpoints_and_landings_stand_between():
+    law = LAWS["scaled_linear"]()
+    plain = law.times(c.TimesConfig(steps=4))
+    times = law.times(c.TimesConfig(steps=4, between="midpoints"))
+    assert torch.equal(times.alpha[:-1:2], plain.alpha[:-1]) and times.level(7) == (1.0, 0.0)
+    logs = (times.alpha / times.sigma)[:-1].log()
+    torch.testing.assert_close(logs[1::2], (logs[:-1:2] + logs[2::2]) / 2)
+    landed = law.times(c.TimesConfig(steps=4, spacing="linspace", between="landings", final="first"))
+    assert landed.t.tolist() == [999, 749, 666, 416, 333, 83, 0]
+    torch.testing.assert_close(landed.alpha[1::2] ** 2, law.alpha_bar[[749, 416, 83, 0]])
+
+
+def test_whole_times_and_the_last_level():
+    law = LAWS["scaled_linear"]()
+    by_round = {
+        r: law.times(c.TimesConfig(steps=5, spacing="karras", round=r)).t for r in (None, True, "down")
+    }
+    assert torch.equal(by_round["down"], by_round[None].floor())
+    assert torch.equal(by_round[True], by_round[None].round())
+    for name in ("linear", "flow"):
+        last = LAWS[name]().times(c.TimesConfig(steps=5, final="last"))
+        assert last.level(5) == last.level(4)
+
+
+def test_karras_may_keep_to_the_ends_of_another_spacing():
+    law = LAWS["scaled_linear"]()
+    spaced = law.times(c.TimesConfig(steps=5, spacing="leading", steps_offset=1))
+    times = law.times(c.TimesConfig(steps=5, spacing="karras", ends="leading", steps_offset=1))
+    torch.testing.assert_close(times.t[[0, -1]], spaced.t[[0, -1]])
+
+
+def test_a_little_signal_may_be_left():
+    law = LAWS["scaled_linear"](zero_terminal_snr=True, terminal=2**-24)
+    assert law.times(c.TimesConfig(steps=2)).level(0)[0] == 2**-12
+
+
 class Window(Noise):
     """Noise of rows 1 and 2 of four, as the engine hands it to a piece: drawn for the whole, then cut."""
 

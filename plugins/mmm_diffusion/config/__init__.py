@@ -1,0 +1,54 @@
+"""Configs of the diffusion plugin, without torch: noise laws, the choice of times, samplers, guidance."""
+
+from __future__ import annotations
+
+from mmm_diffusion.config.laws import (
+    BetaConfig,
+    CosineConfig,
+    FlowConfig,
+    ScaledLinearConfig,
+    SchedulerConfig,
+    VarianceConfig,
+)
+from mmm_diffusion.config.loop import CFGConfig, DenoiseConfig, InitConfig, NoGuidanceConfig
+from mmm_diffusion.config.samplers import (
+    DDIMConfig,
+    DDPMConfig,
+    DPMpp2MConfig,
+    DPMppSDEConfig,
+    EulerAncestralConfig,
+    EulerConfig,
+    HeunConfig,
+    LCMConfig,
+    LMSConfig,
+    PNDMConfig,
+    UniPCConfig,
+)
+from mmm_diffusion.config.times import Between, Spacing, TimesConfig
+
+__all__ = [
+    "BetaConfig",
+    "Between",
+    "CFGConfig",
+    "CosineConfig",
+    "DDIMConfig",
+    "DDPMConfig",
+    "DPMpp2MConfig",
+    "DPMppSDEConfig",
+    "DenoiseConfig",
+    "EulerAncestralConfig",
+    "EulerConfig",
+    "FlowConfig",
+    "HeunConfig",
+    "InitConfig",
+    "LCMConfig",
+    "LMSConfig",
+    "NoGuidanceConfig",
+    "PNDMConfig",
+    "ScaledLinearConfig",
+    "SchedulerConfig",
+    "Spacing",
+    "TimesConfig",
+    "UniPCConfig",
+    "VarianceConfig",
+]
