@@ -6,6 +6,8 @@ import math
 
 from mmm_diffusion.config import FlowConfig, SchedulerConfig, Spacing, TimesConfig, VarianceConfig
 
+MAX_LOG_SHIFT = 30.0
+"""A dynamic shift beyond exp(30) leaves no level below 1 in float32."""
 SIGMA_SPACINGS = ("karras", "exponential")
 
 
@@ -166,6 +168,8 @@ def run_shift(law: FlowConfig, config: TimesConfig) -> float:
     slope = (law.max_shift - law.base_shift) / (law.max_tokens - law.base_tokens)
     mu = config.tokens * slope + (law.base_shift - slope * law.base_tokens)
     if law.dynamic == "exponential":
+        if mu > MAX_LOG_SHIFT:
+            raise ValueError(f"the shift of a picture of that size would be exp({mu:.0f}); make it smaller")
         return math.exp(mu)
     if mu <= 0:
         raise ValueError(f"a linear dynamic shift must be above 0; {config.tokens} tokens make it {mu:g}")

@@ -63,9 +63,9 @@ def run_models(foreign: Foreign, *, guided: bool = True) -> tuple[Tree, Mapping[
     found = {**foreign.part("scheduler").translate()}
     if found["scheduler"]["kind"] == FLOW:
         # our denoisers of flows take times in [0, 1] and scale them by themselves
-        law = dict(found["scheduler"].get("config", {}))
-        found["scale"] = law.pop("time_scale", 1000)
-        found["scheduler"] = {"kind": FLOW, "config": {**law, "time_scale": 1.0}}
+        law = dict(found["scheduler"]["config"])
+        found["scale"] = law.pop("time_scale")
+        found["scheduler"] = {"kind": FLOW, "config": law}
     scale = {"kind": "guidance.cfg", "config": {"scale": "$params.guidance_scale"}}
     guide = scale if guided else {"kind": "guidance.none"}
     return {"scheduler": found["scheduler"], "sampler": found["sampler"], "guide": guide}, found

@@ -91,7 +91,7 @@ class FlowConfig(SchedulerConfig):
             max_shift).
         shift_terminal: after shifting, levels are stretched so that the cleanest is this; None = off.
         num_train_steps: resolution of `linspace`: its last level is 1/num_train_steps before shifting.
-        time_scale: the time told to the denoiser is time_scale * sigma.
+        time_scale: the time told to the denoiser is time_scale * sigma; denoisers of flows take sigma itself.
         density: how training draws sigma: uniform, or sigmoid of a normal.
         logit_mean, logit_std: of that normal.
     """
@@ -105,7 +105,7 @@ class FlowConfig(SchedulerConfig):
     max_shift: float = 1.15
     shift_terminal: float | None = Field(None, gt=0, lt=1)
     num_train_steps: int = Field(1000, ge=1)
-    time_scale: float = Field(1000.0, gt=0)
+    time_scale: float = Field(1.0, gt=0)
     density: Literal["uniform", "logit_normal"] = "uniform"
     logit_mean: float = 0.0
     logit_std: float = Field(1.0, gt=0)

@@ -296,7 +296,7 @@ def test_dpmpp_2m_of_a_flow(peers, monkeypatch, dtype, n):
         0
     )  # its times are cut to whole numbers and repeat, so the denoiser here ignores them
     theirs, _ = peers.run_peer(peer, start, noises, monkeypatch, model=lambda x, t: peers.toy(x, 0.3))
-    times = scheduler.Flow(c.FlowConfig(shift=3.0)).times(c.TimesConfig(sigmas=levels))
+    times = scheduler.Flow(c.FlowConfig(shift=3.0, time_scale=1000)).times(c.TimesConfig(sigmas=levels))
     sampler = samplers.DPMpp2M(c.DPMpp2MConfig())
     ours, _ = peers.run_ours(sampler, times, start, noises, model=lambda x, t: peers.toy(x, 0.3))
     peers.assert_close(ours, theirs)
@@ -317,7 +317,7 @@ def test_flow(peers, monkeypatch, dtype, n, shift, name):
     peer.set_timesteps(n)
     start, *noises = peers.draws(n, dtype)
     theirs, asked = peers.run_peer(peer, start, noises, monkeypatch)
-    times = scheduler.Flow(c.FlowConfig(shift=shift)).times(c.TimesConfig(steps=n, spacing="linspace"))
+    times = scheduler.Flow(c.FlowConfig(shift=shift, time_scale=1000)).times(c.TimesConfig(steps=n, spacing="linspace"))
     ours, told = peers.run_ours(FLOW[name](), times, start, [*noises, *noises])
     assert told == pytest.approx(asked, abs=1e-3)
     peers.assert_close(ours, theirs)
@@ -331,7 +331,7 @@ def test_flow_trailing(peers, monkeypatch, dtype, n):
     peer.set_timesteps(sigmas=[1 - i / n for i in range(n)])
     start, *noises = peers.draws(n, dtype)
     theirs, asked = peers.run_peer(peer, start, noises, monkeypatch)
-    times = scheduler.Flow(c.FlowConfig(shift=3.0)).times(c.TimesConfig(steps=n))
+    times = scheduler.Flow(c.FlowConfig(shift=3.0, time_scale=1000)).times(c.TimesConfig(steps=n))
     ours, told = peers.run_ours(samplers.Euler(c.EulerConfig()), times, start, noises)
     assert told == pytest.approx(asked, abs=1e-3)
     peers.assert_close(ours, theirs)

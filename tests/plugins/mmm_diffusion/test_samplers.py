@@ -32,7 +32,7 @@ LAWS = {
     "epsilon": scheduler.ScaledLinear(c.ScaledLinearConfig()),
     "v": scheduler.Cosine(c.CosineConfig(prediction="v")),
     "sample": scheduler.Linear(c.BetaConfig(prediction="sample")),
-    "flow": scheduler.Flow(c.FlowConfig(shift=2.0)),
+    "flow": scheduler.Flow(c.FlowConfig(shift=2.0, time_scale=1000)),
 }
 rules = pytest.mark.parametrize("rule", RULES)
 laws = pytest.mark.parametrize("law", LAWS)

@@ -12,7 +12,7 @@ LAWS = {
     "linear": lambda **k: s.Linear(c.BetaConfig(**k)),
     "scaled_linear": lambda **k: s.ScaledLinear(c.ScaledLinearConfig(**k)),
     "cosine": lambda **k: s.Cosine(c.CosineConfig(**k)),
-    "flow": lambda **k: s.Flow(c.FlowConfig(**k)),
+    "flow": lambda **k: s.Flow(c.FlowConfig(**{"time_scale": 1000.0, **k})),
 }
 laws = pytest.mark.parametrize("name", LAWS)
 

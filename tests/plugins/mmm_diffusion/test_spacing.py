@@ -16,7 +16,7 @@ from mmm_diffusion.spacing import (
     spaced_times,
 )
 
-LAW, FLOW = c.ScaledLinearConfig(), c.FlowConfig()
+LAW, FLOW = c.ScaledLinearConfig(), c.FlowConfig(time_scale=1000)
 
 
 def times(**config):
@@ -134,3 +134,9 @@ def test_sigma_levels_end_where_they_should():
 def test_refusals(law, config, words):
     with pytest.raises(ValueError, match=words):
         count_steps(law, c.TimesConfig(**config))
+
+
+def test_a_picture_so_large_that_nothing_is_left_to_shift() -> None:
+    law = c.FlowConfig(dynamic="exponential")
+    with pytest.raises(ValueError, match="make it smaller"):
+        run_shift(law, c.TimesConfig(steps=1, image_tokens=10**7))
