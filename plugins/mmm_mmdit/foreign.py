@@ -54,6 +54,8 @@ def write_diffusers(ours: MMDiTConfig) -> dict[str, Any]:
     for field, wanted in (("mlp_ratio", 4.0), ("freq_dim", 256), ("eps", 1e-6)):
         if getattr(ours, field) != wanted:
             raise ValueError(f"{field}: {getattr(ours, field)} cannot be written: {CLASS} has {wanted}")
+    if ours.times != (1000.0 if ours.prediction == "flow" else 1.0):
+        raise ValueError(f"time_scale: {ours.time_scale} cannot be written: {CLASS} takes times as they are")
     return {
         "_class_name": CLASS,
         **FIELDS.write(ours),

@@ -42,9 +42,6 @@ class UNetConfig(Config):
         linear_projection: transformers project by a linear layer instead of a 1x1 convolution.
         num_classes: rows of the class embedding, the one that means "no class" included (guidance needs one);
             None: cond.label is not read.
-        size_dim: width of the sinusoid of each of the six numbers in cond.sizes; None: cond.sizes and cond.pooled are
-            not read.
-        pooled_dim: width of cond.pooled, which goes with the sizes; solved from the links when left out.
         groups, eps: of the group norms.
         down_padding: "both" or "after": where zeros are added before the strided convolutions.
         cos_first, freq_shift: form of the sinusoid of the time.
@@ -68,8 +65,6 @@ class UNetConfig(Config):
     guidance_dim: int | None = Field(None, ge=4, multiple_of=2)
     linear_projection: bool = False
     num_classes: int | None = None
-    size_dim: int | None = None
-    pooled_dim: int | None = None
     groups: int = 32
     eps: float = 1e-5
     down_padding: Literal["both", "after"] = "both"
@@ -116,6 +111,11 @@ class UNetConfig(Config):
     def is_cross(self) -> bool:
         """Whether cond.embeds is read."""
         return "cross" in (*self.attention, self.mid_attention)
+
+    @property
+    def stride(self) -> int:
+        """Height and width of x are multiples of it."""
+        return 1 << (len(self.channels) - 1)
 
     @property
     def time_dim(self) -> int:

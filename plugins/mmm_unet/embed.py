@@ -6,12 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmm_graph.errors import RunError, problem
 from mmm_graph.nn.conv import Conv2d, channels_last
 from mmm_graph.nn.embed import TimeEmbedding, sinusoid
 from mmm_graph.nn.parts import State, known, need, refuse
 from mmm_unet.config import UNetConfig
 
-NUM_SIZES = 6
 GUIDANCE_SCALE = 1000.0
 """Multiplies the guidance, whatever the times are multiplied by."""
 
@@ -21,19 +21,23 @@ class Embed(nn.Module):
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
-        self.time = GuidedTime(config) if config.guidance_dim else time_embedding(config)
+        self.is_guided = config.guidance_dim is not None
+        self.time = GuidedTime(config) if self.is_guided else time_embedding(config)
         self.label = nn.Embedding(config.num_classes, config.time_dim) if config.num_classes else None
         self.added = SizeEmbedding(config) if config.size_dim else None
+        self.stride = config.stride
         self.conv = Conv2d(config.in_channels, config.channels[0])
 
     def forward(self, state: State) -> dict[str, Tensor]:
-        h = channels_last(self.conv(need(state, "x", "the U-Net")))
+        x = need(state, "x", "the U-Net")
+        check_size(x, self.stride)
+        h = channels_last(self.conv(x))
         return {"h": h, "temb": F.silu(self.condition(state)), "skip0": h}
 
     def condition(self, state: State) -> Tensor:
         """Time, guidance, class, pooled text and sizes: b d."""
         told: tuple[Tensor, ...] = (need(state, "t", "the U-Net"),)
-        if isinstance(self.time, GuidedTime):
+        if self.is_guided:
             told += (need(state, "cond.guidance", "a U-Net with guidance_dim"),)
         else:
             refuse(state, "cond.guidance", "a U-Net without guidance_dim")
@@ -44,9 +48,10 @@ class Embed(nn.Module):
             refuse(state, "cond.label", "a U-Net without num_classes")
         if self.added is not None:
             keys = ("cond.pooled", "cond.sizes")
-            return time + self.added(*(need(state, key, "a U-Net with size_dim") for key in keys))
-        refuse(state, "cond.pooled", "a U-Net without size_dim")
-        refuse(state, "cond.sizes", "a U-Net without size_dim")
+            time = time + self.added(*(need(state, key, "a U-Net with size_dim") for key in keys))
+        else:
+            refuse(state, "cond.pooled", "a U-Net without size_dim")
+            refuse(state, "cond.sizes", "a U-Net without size_dim")
         return time
 
 
@@ -82,18 +87,30 @@ class SizeEmbedding(nn.Module):
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
+        known(config.pooled_dim, "pooled_dim")
         self.size_dim = known(config.size_dim, "size_dim")
         self.shift, self.cos_first = config.freq_shift, config.cos_first
-        self.up = nn.Linear(
-            known(config.pooled_dim, "pooled_dim") + NUM_SIZES * self.size_dim, config.time_dim
-        )
+        self.up = nn.Linear(config.added_dim, config.time_dim)
         self.down = nn.Linear(config.time_dim, config.time_dim)
 
     def forward(self, pooled: Tensor, sizes: Tensor) -> Tensor:
         waves = sinusoid(sizes.flatten(), self.size_dim, shift=self.shift, cos_first=self.cos_first)
-        told = torch.cat([pooled, waves.unflatten(0, sizes.shape).flatten(1).to(pooled.dtype)], dim=1)
+        told = torch.cat([pooled, waves.reshape(len(sizes), -1).to(pooled.dtype)], dim=1)
         y: Tensor = self.down(F.silu(self.up(told)))
         return y
+
+
+def check_size(x: Tensor, stride: int) -> None:
+    """Skips meet what comes back up only where every level has an even size.
+
+    Raises:
+        RunError: E705, x [b,c,h,w] does not divide by the stride.
+    """
+    height, width = x.shape[2:]
+    if height % stride or width % stride:
+        message = f"x of {height} x {width} does not divide by the U-Net's total stride {stride}"
+        up = " x ".join(str(-(-side // stride) * stride) for side in (height, width))
+        raise RunError(problem("E705", message, hint=f"try {up}"))
 
 
 def time_embedding(config: UNetConfig) -> TimeEmbedding:

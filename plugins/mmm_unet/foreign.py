@@ -1,4 +1,4 @@
-"""diffusers' config.json of UNet2DConditionModel <-> ours, and where the weights stand in its files and others."""
+"""diffusers' config.json of U-Nets <-> ours, and where the weights stand in their files and in others."""
 
 from __future__ import annotations
 
@@ -7,67 +7,97 @@ from typing import Any
 
 from mmm_graph.registry import Fields, Layout
 from mmm_unet.config import UNetConfig
-from mmm_unet.keys import DIFFUSERS, original_rows
+from mmm_unet.keys import DIFFUSERS, OLD_DIFFUSERS, original_rows
+from mmm_unet.levels import read_attention, read_heads, read_levels, read_one, write_attention, write_heads
 
 CLASS, MIDDLE = "UNet2DConditionModel", "UNetMidBlock2DCrossAttn"
-BLOCKS = {"none": "DownBlock2D", "cross": "CrossAttnDownBlock2D"}
-"""What a level attends to -> their name on the way down; on the way up it has Up in place of Down."""
+PLAIN, PLAIN_MIDDLE = "UNet2DModel", "UNetMidBlock2D"
+SIDE = 64
+"""Of x, for the cost table, where theirs does not say it."""
+
+SIZES = {
+    "groups": ("norm_num_groups", 32),
+    "eps": ("norm_eps", 1e-5),
+    "cos_first": ("flip_sin_to_cos", True),
+    "freq_shift": ("freq_shift", 0),
+    "num_classes": ("num_class_embeds", None),
+}
+OTHERS = {
+    "sample_size": None,
+    "layers_per_block": 2,
+    "downsample_padding": 1,
+    "time_embedding_dim": None,
+    "act_fn": "silu",
+    "attention_head_dim": 8,
+}
+FIXED = {
+    "center_input_sample": False,
+    "mid_block_scale_factor": 1,
+    "class_embed_type": None,
+    "resnet_time_scale_shift": "default",
+    "time_embedding_type": "positional",
+}
 
 FIELDS = Fields(
     sizes={
+        **SIZES,
         "in_channels": ("in_channels", 4),
         "out_channels": ("out_channels", 4),
         "channels": ("block_out_channels", (320, 640, 1280, 1280)),
-        "layers_per_block": ("layers_per_block", 2),
-        "transformer_layers": ("transformer_layers_per_block", 1),
-        "cond_dim": ("cross_attention_dim", 1280),
         "linear_projection": ("use_linear_projection", False),
-        "num_classes": ("num_class_embeds", None),
-        "groups": ("norm_num_groups", 32),
-        "eps": ("norm_eps", 1e-5),
-        "cos_first": ("flip_sin_to_cos", True),
-        "freq_shift": ("freq_shift", 0),
+        "guidance_dim": ("time_cond_proj_dim", None),
     },
     others={
-        "sample_size": None,
+        **OTHERS,
         "down_block_types": ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
         "up_block_types": ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
-        "downsample_padding": 1,
-        "attention_head_dim": 8,
-        "num_attention_heads": None,
+        "transformer_layers_per_block": 1,
+        "reverse_transformer_layers_per_block": None,
+        "cross_attention_dim": 1280,
         "addition_embed_type": None,
         "addition_time_embed_dim": None,
         "projection_class_embeddings_input_dim": None,
         "only_cross_attention": False,
+        "mid_block_only_cross_attention": None,
     },
     fixed={
-        "center_input_sample": False,
+        **FIXED,
         "mid_block_type": MIDDLE,
-        "mid_block_scale_factor": 1,
-        "act_fn": "silu",
-        "reverse_transformer_layers_per_block": None,
+        "num_attention_heads": None,
         "encoder_hid_dim": None,
         "encoder_hid_dim_type": None,
         "dual_cross_attention": False,
-        "class_embed_type": None,
-        "resnet_time_scale_shift": "default",
         "resnet_skip_time_act": False,
         "resnet_out_scale_factor": 1.0,
-        "time_embedding_type": "positional",
-        "time_embedding_dim": None,
         "time_embedding_act_fn": None,
         "timestep_post_act": None,
-        "time_cond_proj_dim": None,
         "conv_in_kernel": 3,
         "conv_out_kernel": 3,
         "attention_type": "default",
         "class_embeddings_concat": False,
-        "mid_block_only_cross_attention": None,
         "cross_attention_norm": None,
     },
     meaningless=("dropout", "upcast_attention", "addition_embed_type_num_heads"),
 )
 """`upcast_attention` is about half precision, where our attention adds up in float32 as well."""
+
+PLAIN_FIELDS = Fields(
+    sizes={
+        **SIZES,
+        "in_channels": ("in_channels", 3),
+        "out_channels": ("out_channels", 3),
+        "channels": ("block_out_channels", (224, 448, 672, 896)),
+    },
+    others={
+        **OTHERS,
+        "down_block_types": ("DownBlock2D",) + ("AttnDownBlock2D",) * 3,
+        "up_block_types": ("AttnUpBlock2D",) * 3 + ("UpBlock2D",),
+        "attn_norm_num_groups": None,
+        "add_attention": True,
+    },
+    fixed={**FIXED, "mid_block_type": PLAIN_MIDDLE, "downsample_type": "conv", "upsample_type": "conv"},
+    meaningless=("dropout", "num_train_timesteps"),
+)
 
 
 def read_diffusers(theirs: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,83 +107,153 @@ def read_diffusers(theirs: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: a field that we do not know, or with a value that we do not support.
     """
     sizes, others = FIELDS.read(theirs)
-    for name in ("layers_per_block", "cond_dim"):
-        if not isinstance(sizes[name], int):
-            raise ValueError(f"{FIELDS.sizes[name][0]}: {sizes[name]} is not supported; expected one number")
-    only = others["only_cross_attention"]
-    if any(only) if isinstance(only, tuple) else only:
-        raise ValueError(f"only_cross_attention: {only} is not supported; expected false")
-    side = others["sample_size"]
+    for name in ("only_cross_attention", "mid_block_only_cross_attention"):
+        said = others[name]
+        if any(said) if isinstance(said, tuple) else said:
+            raise ValueError(f"{name}: {said!r} is not supported; expected false")
+    ours = _read_both(sizes, others)
+    levels = len(sizes["channels"])
+    depths = read_levels("transformer_layers_per_block", others["transformer_layers_per_block"], levels)
+    back = others["reverse_transformer_layers_per_block"]
+    if back is not None and back != depths[::-1]:
+        expected = list(depths[::-1])
+        raise ValueError(
+            f"reverse_transformer_layers_per_block: {back!r} is not supported; expected {expected}"
+        )
     return {
-        **sizes,
-        "sample_size": max(side) if isinstance(side, tuple) else side or 64,
-        "attention": _read_levels(others["down_block_types"], others["up_block_types"]),
+        **ours,
         "mid_attention": "cross",
-        # diffusers calls the number of heads attention_head_dim here, for the sake of old files
-        "num_heads": others["num_attention_heads"] or others["attention_head_dim"],
-        "down_padding": _read_padding(others["downsample_padding"]),
+        "num_heads": read_heads(ours["attention"], sizes["channels"], others["attention_head_dim"]),
+        "transformer_layers": depths,
+        "cond_dim": read_one("cross_attention_dim", others["cross_attention_dim"]),
         **_read_addition(others),
     }
 
 
+def read_plain(theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """Our config of a UNet2DModel, which reads no text.
+
+    Raises:
+        ValueError: as of `read_diffusers`.
+    """
+    sizes, others = PLAIN_FIELDS.read(theirs)
+    ours = _read_both(sizes, others)
+    if "cross" in ours["attention"]:
+        found = list(others["down_block_types"])
+        raise ValueError(f"down_block_types: {found} is not supported; {PLAIN} reads no text")
+    groups, head = others["attn_norm_num_groups"], others["attention_head_dim"]
+    if groups not in (None, sizes["groups"]):
+        raise ValueError(f"attn_norm_num_groups: {groups!r} is not supported; expected {sizes['groups']}")
+    middle = "self" if others["add_attention"] else "none"
+    kinds, widths = (*ours["attention"], middle), (*sizes["channels"], sizes["channels"][-1])
+    for kind, width in zip(kinds, widths, strict=True):
+        if kind == "self" and head is not None and width % head:
+            raise ValueError(
+                f"attention_head_dim: {head} is not supported; {width} channels do not divide by it"
+            )
+    return {**ours, "mid_attention": middle, "num_heads": 1, "head_dim": head}
+
+
 def write_diffusers(ours: UNetConfig) -> dict[str, Any]:
-    """Their config.json.
+    """Their config.json: of a UNet2DConditionModel if the middle reads a text, else of a UNet2DModel.
 
     Raises:
         ValueError: theirs cannot say it.
     """
-    if "self" in (*ours.attention, ours.mid_attention) or ours.mid_attention != "cross":
+    if ours.times != (1000.0 if ours.prediction == "flow" else 1.0):
         raise ValueError(
-            f"attention: {CLASS} has only levels with a condition or none, and one in the middle"
+            f"time_scale: {ours.time_scale} cannot be written: diffusers takes times as they are"
         )
-    if ours.head_dim is not None:
-        raise ValueError(f"head_dim: {ours.head_dim} cannot be written: {CLASS} counts heads")
-    down = [BLOCKS[level] for level in ours.attention]
-    found = {
-        "_class_name": CLASS,
-        **FIELDS.write(ours),
+    more = _write_conditional(ours) if ours.mid_attention == "cross" else _write_plain(ours)
+    down, up = write_attention(ours)
+    return {
+        **more,
         "sample_size": ours.sample_size,
         "down_block_types": down,
-        "up_block_types": [name.replace("Down", "Up") for name in reversed(down)],
+        "up_block_types": up,
+        "layers_per_block": ours.layers_per_block,
         "downsample_padding": 1 if ours.down_padding == "both" else 0,
-        "attention_head_dim": ours.num_heads,
+        "act_fn": "silu",
     }
-    if ours.size_dim is not None:
-        found["addition_embed_type"] = "text_time"
-        found["addition_time_embed_dim"] = ours.size_dim
-        found["projection_class_embeddings_input_dim"] = ours.added_dim
-    return found
 
 
-def _read_levels(down: tuple[str, ...], up: tuple[str, ...]) -> tuple[str, ...]:
-    known = {name: level for level, name in BLOCKS.items()}
-    if any(name not in known for name in down):
-        raise ValueError(f"down_block_types: {list(down)} is not supported; expected {', '.join(known)}")
-    mirrored = tuple(name.replace("Down", "Up") for name in reversed(down))
-    if up != mirrored:
-        raise ValueError(f"up_block_types: {list(up)} is not supported; expected {list(mirrored)}")
-    return tuple(known[name] for name in down)
-
-
-def _read_padding(padding: Any) -> str:
-    if padding not in (0, 1):
-        raise ValueError(f"downsample_padding: {padding} is not supported; expected 0 or 1")
-    return "both" if padding == 1 else "after"
+def _read_both(sizes: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """What both classes say alike."""
+    if others["act_fn"] not in ("silu", "swish"):
+        raise ValueError(f"act_fn: {others['act_fn']!r} is not supported; expected 'silu'")
+    if others["time_embedding_dim"] not in (None, 4 * sizes["channels"][0]):
+        raise ValueError(
+            f"time_embedding_dim: {others['time_embedding_dim']} is not supported; expected none"
+        )
+    if others["downsample_padding"] not in (0, 1):
+        raise ValueError(
+            f"downsample_padding: {others['downsample_padding']} is not supported; expected 0 or 1"
+        )
+    side = others["sample_size"]
+    return {
+        **sizes,
+        "sample_size": max(side) if isinstance(side, tuple) else side or SIDE,
+        "attention": read_attention(others["down_block_types"], others["up_block_types"]),
+        "layers_per_block": read_one("layers_per_block", others["layers_per_block"]),
+        "down_padding": "both" if others["downsample_padding"] == 1 else "after",
+    }
 
 
 def _read_addition(others: Mapping[str, Any]) -> dict[str, Any]:
+    """Pooled text and six sizes, which theirs counts together."""
     kind, size_dim = others["addition_embed_type"], others["addition_time_embed_dim"]
     if kind is None:
         return {}
     if kind != "text_time":
         raise ValueError(f"addition_embed_type: {kind!r} is not supported; expected 'text_time' or none")
+    both = others["projection_class_embeddings_input_dim"]
+    if not isinstance(size_dim, int) or not isinstance(both, int) or both <= 6 * size_dim:
+        said = f"addition_time_embed_dim: {size_dim!r} with projection_class_embeddings_input_dim: {both!r}"
+        raise ValueError(f"{said} is not supported; expected six sinusoids and a pooled text")
+    return {"size_dim": size_dim, "pooled_dim": both - 6 * size_dim}
+
+
+def _write_conditional(ours: UNetConfig) -> dict[str, Any]:
+    if ours.cond_dim is None or (ours.size_dim is not None and ours.pooled_dim is None):
+        raise ValueError("cond_dim, pooled_dim: none cannot be written: they must be known")
+    found = {
+        "_class_name": CLASS,
+        **FIELDS.write(ours),
+        "attention_head_dim": write_heads(ours),
+        "transformer_layers_per_block": [level.transformer_layers for level in ours.levels],
+        "cross_attention_dim": ours.cond_dim,
+    }
+    if ours.size_dim is None:
+        return found
+    return found | {
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": ours.size_dim,
+        "projection_class_embeddings_input_dim": ours.added_dim,
+    }
+
+
+def _write_plain(ours: UNetConfig) -> dict[str, Any]:
+    if ours.is_cross:
+        raise ValueError(f"mid_attention: {ours.mid_attention} cannot be written: {CLASS} has `cross` there")
+    for field in ("size_dim", "guidance_dim"):
+        if getattr(ours, field) is not None:
+            raise ValueError(f"{field}: {getattr(ours, field)} cannot be written: {PLAIN} does not read it")
+    attending = [level for level in (*ours.levels, ours.middle) if level.attention == "self"]
+    widths = {level.channels // level.num_heads for level in attending}
+    if len(widths) > 1 and any(level.num_heads > 1 for level in attending):
+        raise ValueError(f"num_heads: {ours.num_heads} cannot be written: {PLAIN} has heads of one width")
     return {
-        "size_dim": size_dim,
-        "pooled_dim": others["projection_class_embeddings_input_dim"] - 6 * size_dim,
+        "_class_name": PLAIN,
+        **PLAIN_FIELDS.write(ours),
+        "attention_head_dim": widths.pop() if len(widths) == 1 else None,
+        "add_attention": ours.mid_attention == "self",
     }
 
 
 LAYOUTS = (
     Layout("diffusers", DIFFUSERS, (CLASS,), read_diffusers, write_diffusers),
     Layout("original", original_rows),
+    Layout("diffusers, without text", DIFFUSERS, (PLAIN,), read_plain, write_diffusers),
+    Layout("diffusers, old names of attention", OLD_DIFFUSERS),
 )
+"""The original files have no config.json; those of Stable Diffusion hold this model below `model.diffusion_model`."""

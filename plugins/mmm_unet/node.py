@@ -14,6 +14,7 @@ CONDITION = cond(
     label="Ids[b]?",
     pooled="Embeds[b,$pooled_dim]?",
     sizes="Embeds[b,6]?",
+    guidance="Scalar[b]?",
 )
 
 
@@ -34,13 +35,12 @@ UNET = model_type(
             returns={"pred": "Latents[b,$out_channels,h,w]"},
             path=unet_path,
             facts=predicted,
-            doc="One evaluation at times t. With size_dim, cond.sizes is original height and width, top and left of the "
-            "cut, wanted height and width; with guidance_dim, cond.guidance is a scale, 1 being no guidance.",
+            doc="One evaluation at times t. With size_dim, cond.sizes is original height and width, top and left of "
+            "the cut, wanted height and width; with guidance_dim, cond.guidance is a scale, 1 being no guidance.",
         )
     },
     parts=unet_parts,
     sharding=unet_sharding,
-    layouts=LAYOUTS,
     state={"h": "Latents[b,c,h,w]", "temb": "Embeds[b,d]", "skip*": "Latents[b,c,h,w]"},
     doc="Residual convolutions over several resolutions with skips; pixels or latents; with or without a condition.",
     source="Ho et al. 2020 (arXiv:2006.11239); Rombach et al. 2021 (arXiv:2112.10752); Podell et al. 2023 "

@@ -36,24 +36,20 @@ def unet_sharding(config: UNetConfig) -> Sharding:
     levels = (*config.levels, config.middle)
     heads = min((level.num_heads for level in levels if level.attention != "none"), default=0)
     alone = {} if heads else dict.fromkeys(("ulysses", "ring"), NO_ATTENTION)
-    return Sharding({"predict": 2 ** (len(config.channels) - 1)}, heads, {**REFUSED, **alone})
+    return Sharding({"predict": config.stride}, heads, {**REFUSED, **alone})
 
 
 def embed_part(config: UNetConfig) -> Part:
     """Time and what is added to it, and the first convolution."""
     total = cost.time_embedding(config.channels[0], config.time_dim)
     total += cost.linear(config.guidance_dim or 0, config.channels[0], bias=False)
-    if config.size_dim is not None:
-        total += cost.time_embedding((config.pooled_dim or 0) + 6 * config.size_dim, config.time_dim)
     total += cost.table(config.num_classes or 0, config.time_dim)
     total += cost.conv(config.in_channels, config.channels[0], pixels(config, 0))
     if config.added_dim:
-        total += cost.linear(config.added_dim, config.time_dim) + cost.linear(
-            config.time_dim, config.time_dim
-        )
+        total += cost.time_embedding(config.added_dim, config.time_dim)
     here = config.channels[0] * pixels(config, 0)
     sizes = {"h": here, "temb": config.time_dim, "skip0": here}
-    reads = ("x", "t", "cond.label", "cond.pooled", "cond.sizes")
+    reads = ("x", "t", "cond.label", "cond.pooled", "cond.sizes", "cond.guidance")
     return Part("embed", reads, ("h", "temb", "skip0"), *total.both, sizes)
 
 

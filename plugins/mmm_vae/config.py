@@ -67,6 +67,19 @@ class EncodeConfig(Config):
     sample: bool = False
 
 
+class TileConfig(Config):
+    """tile: side in pixels, a multiple of the model's factor. overlap: the part of a tile that the next one shares."""
+
+    tile: int = Field(default=512, ge=1)
+    overlap: float = Field(default=0.25, ge=0, lt=1)
+
+
+class EncodeTilesConfig(TileConfig):
+    """sample: draw from the posterior instead of taking its mode."""
+
+    sample: bool = False
+
+
 class NoiseConfig(Config):
     """height, width: size in pixels of the image that the noise will become; multiples of the model's factor."""
 

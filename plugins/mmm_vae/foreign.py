@@ -64,8 +64,19 @@ def write_diffusers(ours: VaeConfig) -> dict[str, Any]:
     }
 
 
+def original_shapes(ours: VaeConfig) -> dict[str, tuple[int, ...]]:
+    """Attention projects by 1x1 convolutions in the original files."""
+    width = ours.channels[-1]
+    names = (
+        f"{way}.mid.attn_1.{name}.weight"
+        for way in ("encoder", "decoder")
+        for name in ("q", "k", "v", "proj_out")
+    )
+    return dict.fromkeys(names, (width, width, 1, 1))
+
+
 LAYOUTS = (
     Layout("diffusers", DIFFUSERS, (CLASS,), read_diffusers, write_diffusers),
     Layout("diffusers, old names of attention", OLD),
-    Layout("original", original_rows),
+    Layout("original", original_rows, shapes=original_shapes),
 )

@@ -15,8 +15,9 @@ from mmm_graph.nn.noise import Noise
 from mmm_graph.nn.norm import GroupNorm
 from mmm_graph.nn.parts import State, need, run_parts
 from mmm_graph.nn.resnet import Resnet
-from mmm_vae.config import EncodeConfig, NoiseConfig, VaeConfig
+from mmm_vae.config import EncodeConfig, EncodeTilesConfig, NoiseConfig, TileConfig, VaeConfig
 from mmm_vae.parts import decoder_path, encoder_path
+from mmm_vae.tiles import decoder_grid, encoder_grid, tiled
 
 EPS = 1e-6
 LOGVAR_RANGE = (-30.0, 20.0)
@@ -46,17 +47,21 @@ class AutoencoderKL(nn.Module):
 
     def encode(self, image: Tensor, config: EncodeConfig, noise: Noise) -> dict[str, Tensor]:
         """Latents of images (the mode of the posterior, or a sample drawn from `noise`), and the posterior."""
-        posterior = self.posterior(image)
-        z = posterior["mean"]
-        if config.sample:
-            normal = noise.normal(z.shape[1:], dtype=z.dtype, device=z.device)
-            z = torch.addcmul(z, (0.5 * posterior["logvar"]).exp(), normal)
-        return {"latents": (z - self.config.shift_factor) * self.config.scaling_factor, **posterior}
+        return self._drawn(self.posterior(image), config.sample, noise)
+
+    def encode_tiled(self, image: Tensor, config: EncodeTilesConfig, noise: Noise) -> dict[str, Tensor]:
+        """As `encode`, tile by tile."""
+        moments = tiled(self._moments, image, encoder_grid(self.config, config))
+        return self._drawn(posterior(moments), config.sample, noise)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Images of latents, in [0,1] up to what the decoder overshoots."""
         state = run_parts(self.parts, decoder_path(self.config), {"latents": latents})
         return need(state, "image", "the autoencoder")
+
+    def decode_tiled(self, latents: Tensor, config: TileConfig) -> Tensor:
+        """As `decode`, tile by tile."""
+        return tiled(self.decode, latents, decoder_grid(self.config, config))
 
     def noise(self, like: Tensor | Sequence[object], config: NoiseConfig, noise: Noise) -> Tensor:
         """Normal noise shaped as the latents of images of the wanted size, one for each element of `like`."""
@@ -72,6 +77,21 @@ class AutoencoderKL(nn.Module):
         weight = next(self.parameters())
         shape = (self.config.latent_channels, config.height // factor, config.width // factor)
         return noise.normal(shape, dtype=weight.dtype, device=weight.device)
+
+    def _drawn(self, posterior: dict[str, Tensor], sample: bool, noise: Noise) -> dict[str, Tensor]:
+        """The posterior, and latents of it."""
+        z = posterior["mean"]
+        if sample:
+            normal = noise.normal(z.shape[1:], dtype=z.dtype, device=z.device)
+            z = torch.addcmul(z, (0.5 * posterior["logvar"]).exp(), normal)
+        return {"latents": (z - self.config.shift_factor) * self.config.scaling_factor, **posterior}
+
+    def _moments(self, image: Tensor) -> Tensor:
+        """Mean and log variance side by side, before the latter is kept in range: b c h w -> b 2z h/f w/f."""
+        *before, last = encoder_path(self.config)
+        out = self.parts[last]
+        assert isinstance(out, EncoderOut)
+        return out.moments(run_parts(self.parts, before, {"image": image}))
 
 
 class EncoderIn(nn.Module):
@@ -128,9 +148,13 @@ class EncoderOut(nn.Module):
         self.quant = Conv2d(moments, moments, kernel=1) if config.quant_conv else nn.Identity()
 
     def forward(self, state: State) -> dict[str, Tensor]:
+        return posterior(self.moments(state))
+
+    def moments(self, state: State) -> Tensor:
+        """b 2z h w."""
         h = F.silu(self.norm(need(state, "h", "the encoder")))
-        mean, logvar = self.quant(self.conv(h)).chunk(2, dim=1)
-        return {"mean": mean, "logvar": logvar.clamp(*LOGVAR_RANGE)}
+        y: Tensor = self.quant(self.conv(h))
+        return y
 
 
 class DecoderIn(nn.Module):
@@ -176,6 +200,12 @@ class DecoderOut(nn.Module):
     def forward(self, state: State) -> dict[str, Tensor]:
         image = self.conv(F.silu(self.norm(need(state, "h", "the decoder"))))
         return {"image": image * 0.5 + 0.5}
+
+
+def posterior(moments: Tensor) -> dict[str, Tensor]:
+    """b 2z h w -> mean and logvar, each b z h w."""
+    mean, logvar = moments.chunk(2, dim=1)
+    return {"mean": mean, "logvar": logvar.clamp(*LOGVAR_RANGE)}
 
 
 def resnet(config: VaeConfig, in_channels: int, out_channels: int) -> Resnet:

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from mmm_graph.registry import ModelType, method, model_type
-from mmm_vae.config import EncodeConfig, NoiseConfig, VaeConfig
+from mmm_graph.registry import Facts, ModelType, method, model_type
+from mmm_vae.config import EncodeConfig, EncodeTilesConfig, NoiseConfig, TileConfig, VaeConfig
 from mmm_vae.foreign import LAYOUTS
 from mmm_vae.parts import decoder_path, encoder_path, vae_parts, vae_sharding
 
 IMAGE = "Image[b,$image_channels,h,w]"
 LATENTS = "Latents[b,$latent_channels,h/$factor,w/$factor]"
+
+
+def tiles_fit(config: VaeConfig, call: TileConfig, facts: Facts) -> Facts:
+    """Refuses tiles that are not whole latents, or that do not advance.
+
+    Raises:
+        ValueError: with a size that would do.
+    """
+    if call.tile % config.factor:
+        fits = -(-call.tile // config.factor) * config.factor
+        raise ValueError(
+            f"tile {call.tile} is not a multiple of the autoencoder's factor {config.factor}; try {fits}"
+        )
+    if int(call.tile // config.factor * (1 - call.overlap)) < 1:
+        raise ValueError(f"tiles of {call.tile} that overlap by {call.overlap} do not advance; overlap less")
+    return {}
+
 
 KL = model_type(
     "vae.kl",
@@ -22,6 +39,15 @@ KL = model_type(
             returns={"latents": LATENTS, "mean": LATENTS, "logvar": LATENTS},
             doc="Images to latents, scaled and shifted; mean and logvar are the posterior before that.",
         ),
+        "encode_tiled": method(
+            image=IMAGE,
+            config=EncodeTilesConfig,
+            noise=True,
+            returns={"latents": LATENTS, "mean": LATENTS, "logvar": LATENTS},
+            facts=tiles_fit,
+            doc="`encode` for images larger than memory: in tiles that overlap. One rank does it; ranks can share the "
+            "rows of `encode`, which needs no tiles for it and is exact.",
+        ),
         "posterior": method(
             image=IMAGE,
             returns={"mean": LATENTS, "logvar": LATENTS},
@@ -33,6 +59,14 @@ KL = model_type(
             returns={"image": IMAGE},
             path=decoder_path,
             doc="Latents to images in [0,1]; what overshoots is not cut off, so that it can be trained.",
+        ),
+        "decode_tiled": method(
+            latents=LATENTS,
+            config=TileConfig,
+            returns={"image": IMAGE},
+            facts=tiles_fit,
+            doc="`decode` for images larger than memory: in tiles that overlap. One rank does it; ranks can share the "
+            "rows of `decode`, which needs no tiles for it and is exact.",
         ),
         "noise": method(
             like="Any",

@@ -317,7 +317,9 @@ def test_flow(peers, monkeypatch, dtype, n, shift, name):
     peer.set_timesteps(n)
     start, *noises = peers.draws(n, dtype)
     theirs, asked = peers.run_peer(peer, start, noises, monkeypatch)
-    times = scheduler.Flow(c.FlowConfig(shift=shift, time_scale=1000)).times(c.TimesConfig(steps=n, spacing="linspace"))
+    times = scheduler.Flow(c.FlowConfig(shift=shift, time_scale=1000)).times(
+        c.TimesConfig(steps=n, spacing="linspace")
+    )
     ours, told = peers.run_ours(FLOW[name](), times, start, [*noises, *noises])
     assert told == pytest.approx(asked, abs=1e-3)
     peers.assert_close(ours, theirs)

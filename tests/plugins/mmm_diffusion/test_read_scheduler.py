@@ -52,7 +52,10 @@ def test_sdxls_file():
 
 def test_flux_file():
     found = read("FlowMatchEulerDiscreteScheduler", shift=3.0, use_dynamic_shifting=True)
-    assert found["scheduler"] == {"kind": "scheduler.flow", "config": {"dynamic": "exponential", "time_scale": 1000.0}}
+    assert found["scheduler"] == {
+        "kind": "scheduler.flow",
+        "config": {"dynamic": "exponential", "time_scale": 1000.0},
+    }
     assert found["times"] == {"spacing": "linspace"} and found["init"] == {}
     assert FlowConfig(**found["scheduler"]["config"]).shift == 1
 

@@ -90,6 +90,9 @@ def test_what_is_refused(field, value):
         MMDiTConfig(**read_diffusers({**SMALL, field: value}))
 
 
-def test_what_theirs_cannot_say():
-    with pytest.raises(ValueError, match=r"mlp_ratio: 2\.0 cannot be written"):
-        write_diffusers(MMDiTConfig(mlp_ratio=2.0))
+@pytest.mark.parametrize(
+    ("field", "value"), [("mlp_ratio", 2.0), ("freq_dim", 64), ("eps", 1e-5), ("time_scale", 1.0)]
+)
+def test_what_theirs_cannot_say(field, value):
+    with pytest.raises(ValueError, match=f"{field}: {value} cannot be written"):
+        write_diffusers(MMDiTConfig(**{field: value}))

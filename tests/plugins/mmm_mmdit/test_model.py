@@ -61,6 +61,18 @@ def test_a_piece_without_the_text_works_on_image_tokens_only(scramble):
         model(given)
 
 
+def test_the_second_attention_sees_no_text(scramble):
+    model = scramble(MMDiT(MMDiTConfig(**SMALL, qk_norm="rms_norm", dual_blocks=(0,))))
+    assert [hasattr(model.parts[f"block{i}"].image, "attn2") for i in (0, 1)] == [True, False]
+    written = model.parts["embed"](double(state()))
+    image = model.parts["block0"].image
+    _, (*_, alone) = image.enter(written["h"], written["c"])
+    moved = written["h"].clone()
+    moved[:, -1] = moved[:, -1].flip(1)
+    _, (*_, other) = image.enter(moved, written["c"])
+    assert alone.shape == written["h"].shape and not torch.allclose(other[:, 0], alone[:, 0])
+
+
 def test_other_sizes_than_the_trained_one_run():
     model = MMDiT(MMDiTConfig(**{**SMALL, "out_channels": 6}))
     assert model(state(4, 12))["pred"].shape == (2, 6, 4, 12)
@@ -97,6 +109,7 @@ def test_wrong_inputs_are_errors():
     [
         ({"head_dim": 15}, "width 30 = 2 heads x 15 must be a multiple of 4"),
         ({"sample_size": 9}, "not a multiple of patch_size"),
+        ({"dual_blocks": (2,)}, r"dual_blocks \[2\] lie in 0 \.\. 1"),
         ({"sample_size": 18}, "makes 9 patches a side, more than pos_embed_max_size 8"),
     ],
 )

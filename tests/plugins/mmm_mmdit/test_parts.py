@@ -14,6 +14,12 @@ CONFIGS = {
     "normed": MMDiTConfig(
         **SMALL, in_channels=4, out_channels=8, sample_size=18, patch_size=3, qk_norm="rms_norm"
     ),
+    "dual": MMDiTConfig(
+        **SMALL, in_channels=4, out_channels=4, sample_size=16, qk_norm="rms_norm", dual_blocks=(0, 2)
+    ),
+    "dual without norms": MMDiTConfig(
+        **SMALL, in_channels=4, out_channels=4, sample_size=16, dual_blocks=(1,)
+    ),
 }
 
 
@@ -42,4 +48,8 @@ def test_text_is_joint_and_stays_in_what_attention_keeps():
     assert mmdit_sharding(config) == Sharding({"predict": 3}, heads=2, joint=("text",))
     keys_and_values = 2 * (36 + COND_TOKENS) * 32
     assert [part.kept for part in mmdit_parts(config)] == [0, *[keys_and_values] * 3, 0]
+    alone = 2 * 64 * 32  # keys and values of image tokens once more
+    plain, *_ = (part.kept for part in mmdit_parts(CONFIGS["plain"])[1:])
+    dual = [part.kept for part in mmdit_parts(CONFIGS["dual"])]
+    assert dual == [0, plain + alone, plain, plain + alone, 0]
     assert [part.writes for part in mmdit_parts(config)][2:] == [("h", "text"), ("h",), ("pred",)]

@@ -15,17 +15,18 @@ from tests.parallel.world import Shape, threads
 
 pytestmark = pytest.mark.dist
 
-CONFIG = MMDiTConfig(
+SMALL = MMDiTConfig(
     in_channels=3, out_channels=3, sample_size=12, depth=3, num_heads=4, head_dim=8, freq_dim=16, cond_dim=10,
     pooled_dim=6, pos_embed_max_size=9, qk_norm="rms_norm",
 )  # fmt: skip
+CONFIGS = {"joint": SMALL, "dual": SMALL.model_copy(update={"dual_blocks": (0, 2)})}
 BOUNDS = (0, 8, 12)
 
 
-@pytest.fixture
-def whole(scramble):
+@pytest.fixture(params=CONFIGS)
+def whole(scramble, request):
     """Model, inputs and the result of one device."""
-    model, draw = scramble(MMDiT(CONFIG)), torch.Generator().manual_seed(1)
+    model, draw = scramble(MMDiT(CONFIGS[request.param])), torch.Generator().manual_seed(1)
     sizes = {"x": (2, 3, 12, 8), "t": (2,), "cond.embeds": (2, 5, 10), "cond.pooled": (2, 6)}
     state = {k: torch.randn(size, generator=draw, dtype=torch.float64) for k, size in sizes.items()}
     with torch.no_grad():

@@ -29,6 +29,18 @@ CASES = {
     "inpainting": {**TWO, "layers_per_block": 1, "attention_head_dim": 2, "in_channels": 9},
     "classes": {**TWO, "layers_per_block": 1, "num_class_embeds": 3, "attention_head_dim": 2},
     "sdxl": {**XL, "layers_per_block": 1},
+    "guided": {**TWO, "layers_per_block": 1, "attention_head_dim": 2, "time_cond_proj_dim": 10},
+    "pixels": {
+        **TWO,
+        "layers_per_block": 1,
+        "attention_head_dim": (4, 4),
+        "act_fn": "swish",
+        "downsample_padding": 0,
+        "down_block_types": ("AttnDownBlock2D", "CrossAttnDownBlock2D"),
+        "freq_shift": 1,
+        "up_block_types": ("CrossAttnUpBlock2D", "AttnUpBlock2D"),
+        "flip_sin_to_cos": False,
+    },
 }
 PUBLISHED = {
     "SD 1.5": ({"cross_attention_dim": 768, "attention_head_dim": 8, "sample_size": 64}, 859_520_964),
@@ -50,6 +62,8 @@ def state(config, batch, height, width):
     found["cond.embeds"] = draw(batch, 7, 12)
     if config.num_classes:
         found["cond.label"] = torch.arange(batch)
+    if config.guidance_dim:
+        found["cond.guidance"] = torch.linspace(3.5, 8, batch)
     if config.size_dim:
         found["cond.pooled"] = draw(batch, config.pooled_dim)
         found["cond.sizes"] = torch.tensor([[64.0, 48.0, 0.0, 3.0, 64.0, 32.0]]).repeat(batch, 1)
@@ -57,7 +71,13 @@ def state(config, batch, height, width):
 
 
 def ask(reference, state):
+    from diffusers import LatentConsistencyModelPipeline
+
     more = {"class_labels": state.get("cond.label")}
+    if "cond.guidance" in state:
+        told, size = state["cond.guidance"] - 1, reference.config.time_cond_proj_dim
+        told = LatentConsistencyModelPipeline.get_guidance_scale_embedding(None, told, embedding_dim=size)
+        more["timestep_cond"] = told.double()
     if "cond.sizes" in state:
         more["added_cond_kwargs"] = {"text_embeds": state["cond.pooled"], "time_ids": state["cond.sizes"]}
     return reference(state["x"], state["t"], state["cond.embeds"], **more).sample
@@ -131,9 +151,14 @@ def test_full_size(name):
 @pytest.mark.parametrize(
     ("field", "value"),
     [("class_embed_type", "timestep"), ("dual_cross_attention", True), ("addition_embed_type", "image"),
-     ("mid_block_type", None), ("down_block_types", ("AttnDownBlock2D", "DownBlock2D")),
-     ("only_cross_attention", [True]), ("cross_attention_dim", [1, 2]), ("time_cond_proj_dim", 256),
-     ("something_new", 1)],
+     ("mid_block_type", None), ("down_block_types", ("SimpleCrossAttnDownBlock2D", "DownBlock2D")),
+     ("up_block_types", ("CrossAttnUpBlock2D", "UpBlock2D")), ("only_cross_attention", [True]),
+     ("mid_block_only_cross_attention", True), ("cross_attention_dim", [1, 2]), ("layers_per_block", [1, 2]),
+     ("transformer_layers_per_block", [[1, 2], 1]), ("reverse_transformer_layers_per_block", [1, 2]),
+     ("attention_head_dim", [1, 2, 3]), ("num_attention_heads", 2), ("time_embedding_type", "fourier"),
+     ("time_embedding_dim", 32), ("act_fn", "gelu"), ("center_input_sample", True), ("conv_in_kernel", 1),
+     ("downsample_padding", 2), ("resnet_time_scale_shift", "scale_shift"), ("attention_type", "gated"),
+     ("encoder_hid_dim", 8), ("something_new", 1)],
 )  # fmt: skip
 def test_what_is_refused(field, value):
     with pytest.raises(ValueError, match=f"{field}.*not supported"):

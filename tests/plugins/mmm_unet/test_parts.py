@@ -21,6 +21,10 @@ CONFIGS = {
         in_channels=1, out_channels=1, channels=(8, 16, 16), attention=("none", "self", "none"), mid_attention="none",
         head_dim=8, groups=4, sample_size=28, layers_per_block=1,
     ),
+    "added": UNetConfig(
+        in_channels=9, channels=(16, 32), attention=("none", "cross"), num_heads=(2, 4), cond_dim=12, groups=8,
+        transformer_layers=(1, 3), sample_size=8, layers_per_block=1, size_dim=6, pooled_dim=10, guidance_dim=8,
+    ),
 }  # fmt: skip
 
 
@@ -31,6 +35,10 @@ def inputs(config):
         state["cond.embeds"] = torch.zeros(1, COND_TOKENS, config.cond_dim)
     if config.num_classes:
         state["cond.label"] = torch.zeros(1, dtype=torch.int64)
+    if config.size_dim:
+        state |= {"cond.pooled": torch.zeros(1, config.pooled_dim), "cond.sizes": torch.zeros(1, 6)}
+    if config.guidance_dim:
+        state["cond.guidance"] = torch.zeros(1)
     return state
 
 
@@ -39,7 +47,7 @@ def test_table_is_true_of_the_module(check_parts, name):
     config = CONFIGS[name]
     with torch.device("meta"):
         state = check_parts(unet_parts(config), UNet(config), inputs(config))
-    assert state["pred"].shape == state["x"].shape
+    assert state["pred"].shape == (1, config.out_channels, *state["x"].shape[2:])
 
 
 def test_full_size_has_the_weights_and_work_of_stable_diffusion():
