@@ -40,7 +40,7 @@ def import_graph(
     Args:
         source: a folder, or `hf:org/repo[@revision][/sub]`.
         target: where the file will stand; links to weights are relative to its folder.
-        dtype: of all weights; None = as the file of the kind says.
+        dtype: of all weights for which the importer asks none itself; None = float32.
         online: `hf:` may download.
 
     Raises:
@@ -60,7 +60,7 @@ def import_graph(
     tree = {"mmm": 1, "name": _name(folder), **_translated(foreign)}
     if dtype is not None:
         for model in tree["models"].values():
-            if "weights" in model and registry.models[model["kind"]].weights:
+            if "weights" in model and "dtype" not in model and registry.models[model["kind"]].weights:
                 model["dtype"] = dtype
     compile_all(load_spec(tree, base=target.parent), registry)
     head = HEAD.format(stem=target.stem, source=source)

@@ -48,7 +48,7 @@ def load_module(  # noqa: PLR0913 - all that decides about the weights of one mo
 
     Raises:
         RunError: E610, names that are missing, unused or of another shape; all of them. E611, copies of one tensor
-            that differ.
+            that differ. E614, whole numbers where the model has others.
     """
     start = f"{prefix}." if prefix else ""
     there = {n.removeprefix(start): shape for n, shape in checkpoint.shapes.items() if n.startswith(start)}
@@ -64,6 +64,13 @@ def load_module(  # noqa: PLR0913 - all that decides about the weights of one mo
     wanted = {n: p for n, p in fit.where.items() if any(map(keep, alike[names[n]]))}
     for name, value in _read(checkpoint, start, wanted, device, what):
         own = names[name]
+        if value.is_floating_point() != state[own].is_floating_point():
+            message = (
+                f"{what}: {name} in {checkpoint.path} is {_word(value)}, the model needs {_word(state[own])}"
+            )
+            raise RunError(
+                problem("E614", message, place, "a quantised file cannot be read; fetch the full one")
+            )
         cast = dtype or state[own].dtype
         new = value.reshape(state[own].shape)
         new = new.to(cast) if new.is_floating_point() and new.dtype != cast else new
@@ -91,6 +98,10 @@ def _read(
                 first[name] = value
             piece = value if place.count == 1 else value.chunk(place.count)[place.index].clone()
             yield name, piece
+
+
+def _word(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _tied(state: dict[str, Tensor]) -> dict[str, list[str]]:

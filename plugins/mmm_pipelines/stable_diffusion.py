@@ -60,6 +60,7 @@ def import_stable_diffusion_xl(foreign: Foreign) -> Tree:
     factor = common.vae_factor(vae)
     run, found = common.run_models(foreign)
     size = {"height": "$params.height", "width": "$params.width"}
+    upcast = {"dtype": "f32"} if vae.config.get("force_upcast", True) else {}  # it overflows in half precision
     zeros = foreign.config.get("force_zeros_for_empty_prompt", True)
     nodes: Tree = {
         "ids1": {"call": "tok1", "in": {"text": "$in.text"}},
@@ -89,7 +90,7 @@ def import_stable_diffusion_xl(foreign: Foreign) -> Tree:
             "text1": foreign.part("text_encoder").model(),
             "text2": foreign.part("text_encoder_2").model(),
             "unet": common.denoiser(unet, found),
-            "vae": vae.model(),
+            "vae": {**vae.model(), **upcast},
             **run,
         },
         "graphs": common.embed(nodes, {"embeds": "both", "pooled": "enc2.pooled", "sizes": "sizes.sizes"}),

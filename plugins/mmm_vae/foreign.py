@@ -33,7 +33,7 @@ FIELDS = Fields(
     fixed={"act_fn": "silu", "latents_mean": None, "latents_std": None},
     meaningless=("force_upcast",),
 )
-"""`force_upcast` is about half precision, which users choose by `dtype`: the importer says so."""
+"""`force_upcast` is about half precision: the importer of SDXL sets `dtype: f32` where diffusers upcasts."""
 
 
 def read_diffusers(theirs: Mapping[str, Any]) -> dict[str, Any]:
