@@ -80,10 +80,18 @@ class Foreign:
         """
         importer = self.registry.importers.get(self.class_name)
         if importer is None:
-            hint = did_you_mean(self.class_name, self.registry.importers)
             message = f"{self.folder} holds a {self.class_name}, which no plugin can import"
-            known = ", ".join(sorted(self.registry.importers))
-            raise InputError(problem("E612", message, hint=hint or f"there are: {known}"))
+            one_model = any(
+                self.class_name in la.classes for k in self.registry.models.values() for la in k.layouts
+            )
+            hint = "it is one model: name the folder of the pipeline that it belongs to"
+            raise InputError(
+                problem(
+                    "E612",
+                    message,
+                    hint=hint if one_model else did_you_mean(self.class_name, self.registry.importers),
+                )
+            )
         try:
             found: Mapping[str, Any] = resolve(importer.function)(self)
         except ValueError as error:

@@ -68,7 +68,8 @@ def run_models(foreign: Foreign, *, guided: bool = True) -> tuple[Tree, Mapping[
         found["scheduler"] = {"kind": FLOW, "config": law}
     scale = {"kind": "guidance.cfg", "config": {"scale": "$params.guidance_scale"}}
     guide = scale if guided else {"kind": "guidance.none"}
-    return {"scheduler": found["scheduler"], "sampler": found["sampler"], "guide": guide}, found
+    plain = {role: _without_empty(found[role]) for role in ("scheduler", "sampler")}
+    return {**plain, "guide": guide}, found
 
 
 def denoiser(part: Foreign, found: Mapping[str, Any]) -> Tree:
@@ -140,3 +141,7 @@ def picture(vae: Foreign) -> Tree:
     """The output."""
     kind = f"Image[b,{vae.config.get('out_channels', 3)},h,w]"
     return {"image": {"from": "image", "type": kind, "save": {"format": "png"}}}
+
+
+def _without_empty(model: Mapping[str, Any]) -> Tree:
+    return {key: value for key, value in model.items() if value != {}}

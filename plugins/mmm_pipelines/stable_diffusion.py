@@ -60,7 +60,9 @@ def import_stable_diffusion_xl(foreign: Foreign) -> Tree:
     factor = common.vae_factor(vae)
     run, found = common.run_models(foreign)
     size = {"height": "$params.height", "width": "$params.width"}
-    upcast = {"dtype": "f32"} if vae.config.get("force_upcast", True) else {}  # it overflows in half precision
+    upcast = (
+        {"dtype": "f32"} if vae.config.get("force_upcast", True) else {}
+    )  # it overflows in half precision
     zeros = foreign.config.get("force_zeros_for_empty_prompt", True)
     nodes: Tree = {
         "ids1": {"call": "tok1", "in": {"text": "$in.text"}},

@@ -47,6 +47,11 @@ def test_what_is_refused(tmp_path: Path, registry: Registry, net: dict, index: d
     assert said in str(caught.value) and "E612" in str(caught.value)
 
 
+def test_one_model_alone(tmp_path: Path, registry: Registry) -> None:
+    with pytest.raises(InputError, match="one model: name the folder of the pipeline"):
+        open_foreign(checkpoint(tmp_path) / "net", "file:x", registry).translate()
+
+
 def test_an_importer_that_refuses(tmp_path: Path, registry: Registry) -> None:
     with pytest.raises(InputError, match=r"E612.*TheirScheduler.*steps: 0 is not supported"):
         open_foreign(checkpoint(tmp_path, steps=0), "file:x", registry).translate()
