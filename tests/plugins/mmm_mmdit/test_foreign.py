@@ -10,6 +10,8 @@ from mmm_graph.checkpoint.reader import open_checkpoint
 from mmm_graph.checkpoint.save import save_foreign
 from mmm_mmdit.config import MMDiTConfig
 from mmm_mmdit.foreign import LAYOUTS, read_diffusers, write_diffusers
+from mmm_mmdit.foreign import shapes as patch_shapes
+from mmm_mmdit.keys import POSITIONS
 from mmm_mmdit.model import MMDiT
 from mmm_mmdit.parts import mmdit_parts
 
@@ -71,6 +73,10 @@ def test_full_size(name):
         reference = SD3Transformer2DModel(attention_head_dim=64, joint_attention_dim=4096, **sizes)
         config = MMDiTConfig(**read_diffusers(dict(reference.config)))
         ours = MMDiT(config)
+    rows = LAYOUTS[0].theirs({n.removeprefix("parts.") for n in ours.state_dict()}, config)
+    shapes = {rows[n.removeprefix("parts.")].names[0]: tuple(v.shape) for n, v in ours.state_dict().items()}
+    theirs = {n: tuple(v.shape) for n, v in reference.state_dict().items() if n != POSITIONS}
+    assert {**shapes, **patch_shapes(config)} == theirs
     found = sum(p.numel() for p in ours.parameters())
     assert found == sum(p.numel() for p in reference.parameters()) == weights
     assert found == sum(part.params for part in mmdit_parts(config))

@@ -57,14 +57,10 @@ DIT = {
 }
 
 
-@pytest.mark.parametrize("case", DIT)
-@pytest.mark.parametrize("batch", [1, 2])
-def test_dit(case, batch, both, tmp_path, monkeypatch):
+def dit(net, scheduler):
     import diffusers
-    from diffusers.pipelines.dit import pipeline_dit
 
     torch.manual_seed(0)
-    net, scheduler = DIT[case]
     transformer = diffusers.DiTTransformer2DModel(
         num_attention_heads=2, attention_head_dim=12, in_channels=4, sample_size=8, num_embeds_ada_norm=1000,
         norm_num_groups=8, **net,
@@ -74,9 +70,18 @@ def test_dit(case, batch, both, tmp_path, monkeypatch):
     for block in transformer.transformer_blocks[1:]:  # as every trained checkpoint has it
         block.norm1.emb.load_state_dict(transformer.transformer_blocks[0].norm1.emb.state_dict())
     more = {"clip_sample": False} if scheduler == "DDIMScheduler" else {}
-    pipe = diffusers.DiTPipeline(
+    return diffusers.DiTPipeline(
         transformer=transformer, vae=decoder, scheduler=getattr(diffusers, scheduler)(**DPM, **more)
     )
+
+
+@pytest.mark.parametrize("case", DIT)
+@pytest.mark.parametrize("batch", [1, 2])
+def test_dit(case, batch, both, tmp_path, monkeypatch):
+    from diffusers.pipelines.dit import pipeline_dit
+
+    pipe = dit(*DIT[case])
+    decoder = pipe.vae
     noise = torch.randn(batch, 4, 8, 8, generator=torch.Generator().manual_seed(3))
     monkeypatch.setattr(pipeline_dit, "randn_tensor", lambda *args, **kwargs: noise)
     seen = {}

