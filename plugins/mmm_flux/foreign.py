@@ -7,24 +7,26 @@ from typing import Any
 
 from mmm_flux.config import FluxConfig
 from mmm_flux.keys import DIFFUSERS
-from mmm_graph.registry import Layout
+from mmm_graph.registry import Fields, Layout
 
 CLASS = "FluxTransformer2DModel"
 
-SIZES = {
-    "double_depth": ("num_layers", 19),
-    "single_depth": ("num_single_layers", 38),
-    "num_heads": ("num_attention_heads", 24),
-    "head_dim": ("attention_head_dim", 128),
-    "cond_dim": ("joint_attention_dim", 4096),
-    "pooled_dim": ("pooled_projection_dim", 768),
-    "guidance": ("guidance_embeds", False),
-}
-"""Our field -> theirs, and what it is when it is missing."""
-
 AXES = (16, 56, 56)
-DERIVED = ("patch_size", "in_channels", "out_channels", "axes_dims_rope")
-"""Theirs that are read one by one."""
+
+FIELDS = Fields(
+    sizes={
+        "double_depth": ("num_layers", 19),
+        "single_depth": ("num_single_layers", 38),
+        "num_heads": ("num_attention_heads", 24),
+        "head_dim": ("attention_head_dim", 128),
+        "cond_dim": ("joint_attention_dim", 4096),
+        "pooled_dim": ("pooled_projection_dim", 768),
+        "guidance": ("guidance_embeds", False),
+    },
+    others={"in_channels": 64, "out_channels": None, "axes_dims_rope": AXES},
+    fixed={"patch_size": 1},
+)
+"""`patch_size` is that of packed latents."""
 
 OURS = {"patch_size": 2, "mlp_ratio": 4, "freq_dim": 256, "eps": 1e-6, "prediction": "flow", "times": 1000.0}
 """What their class and its pipeline always do: our field -> its value."""
@@ -39,21 +41,12 @@ def read_diffusers(theirs: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: a field that we do not know, or with a value that we do not support.
     """
-    known = {field for field, _ in SIZES.values()} | set(DERIVED)
-    for field, value in theirs.items():
-        if field not in known and not field.startswith("_"):
-            raise ValueError(f"{field}: {value!r} is not supported; known are {', '.join(sorted(known))}")
-    if theirs.get("patch_size", 1) != 1:
-        raise ValueError(
-            f"patch_size: {theirs['patch_size']!r} is not supported; expected 1, of packed latents"
-        )
-    sizes = {ours: theirs.get(field, default) for ours, (field, default) in SIZES.items()}
-    packed = theirs.get("in_channels", 64)
+    sizes, others = FIELDS.read(theirs)
     return {
         **sizes,
-        "in_channels": _unpacked("in_channels", packed),
-        "out_channels": _unpacked("out_channels", theirs.get("out_channels") or packed),
-        "rope_dims": _read_axes(theirs.get("axes_dims_rope", AXES), sizes["head_dim"]),
+        "in_channels": _unpacked("in_channels", others["in_channels"]),
+        "out_channels": _unpacked("out_channels", others["out_channels"] or others["in_channels"]),
+        "rope_dims": _read_axes(others["axes_dims_rope"], sizes["head_dim"]),
     }
 
 
@@ -68,19 +61,18 @@ def write_diffusers(ours: FluxConfig) -> dict[str, Any]:
             raise ValueError(f"{field}: {getattr(ours, field)} cannot be written: {CLASS} has {wanted}")
     return {
         "_class_name": CLASS,
-        **{field: getattr(ours, name) for name, (field, _) in SIZES.items()},
-        "patch_size": 1,
+        **FIELDS.write(ours),
         "in_channels": ours.in_channels * PACKED,
         "out_channels": ours.out_channels * PACKED,
         "axes_dims_rope": list(ours.rope_dims),
     }
 
 
-def _read_axes(axes: Any, head_dim: int) -> tuple[int, ...]:
+def _read_axes(axes: tuple[int, ...], head_dim: int) -> tuple[int, ...]:
     if len(axes) != len(AXES) or sum(axes) != head_dim or any(dim % 2 for dim in axes):
         wanted = f"{len(AXES)} even numbers that sum up to attention_head_dim {head_dim}"
-        raise ValueError(f"axes_dims_rope: {axes!r} is not supported; expected {wanted}")
-    return tuple(axes)
+        raise ValueError(f"axes_dims_rope: {list(axes)} is not supported; expected {wanted}")
+    return axes
 
 
 def _unpacked(field: str, channels: Any) -> int:
