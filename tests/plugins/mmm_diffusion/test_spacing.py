@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import numpy as np
 import pytest
 
 from mmm_diffusion import config as c
@@ -38,7 +39,6 @@ def test_lcm_takes_some_of_the_original_times():
 
 
 def test_ties_are_rounded_as_numpys_arange():
-    np = pytest.importorskip("numpy")
     for steps in (3, 7, 48, 96, 112, 999):
         expected = np.round(np.arange(1000, 0, -1000 / steps))[:steps] - 1
         assert times(steps=steps) == expected.tolist()
