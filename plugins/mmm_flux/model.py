@@ -12,11 +12,11 @@ from mmm_graph.nn.beside import AttentionBesideMlp
 from mmm_graph.nn.embed import TimeEmbedding
 from mmm_graph.nn.init import xavier, zero
 from mmm_graph.nn.joint import JointAttention
-from mmm_graph.nn.mlp import Mlp
 from mmm_graph.nn.norm import modulate
 from mmm_graph.nn.parts import State, known, need, refuse, run_parts
 from mmm_graph.nn.patch import patch_grid, to_patches
 from mmm_graph.nn.rope import GridRope, Waves
+from mmm_graph.nn.stream import PooledEmbedding, Stream
 
 READER = "FLUX"
 GUIDANCE_SCALE = 1000.0
@@ -88,19 +88,6 @@ class Embed(nn.Module):
         return y
 
 
-class PooledEmbedding(nn.Module):
-    """One vector of the text, through two layers: b pooled_dim -> b d."""
-
-    def __init__(self, pooled_dim: int, dim: int) -> None:
-        super().__init__()
-        self.up = nn.Linear(pooled_dim, dim)
-        self.down = nn.Linear(dim, dim)
-
-    def forward(self, pooled: Tensor) -> Tensor:
-        y: Tensor = self.down(F.silu(self.up(pooled)))
-        return y
-
-
 class Positions(nn.Module):
     """The waves of the tokens that are here, text first; x is read for the shape of the grid."""
 
@@ -120,7 +107,10 @@ class DoubleBlock(nn.Module):
     def __init__(self, config: FluxConfig) -> None:
         super().__init__()
         self.positions = Positions(config)
-        self.image, self.text = Stream(config), Stream(config)
+        self.image, self.text = (
+            Stream(config.width, config.hidden, config.eps),
+            Stream(config.width, config.hidden, config.eps),
+        )
         self.attn = JointAttention(config.width, config.num_heads, qk_norm=True, eps=config.eps)
         xavier(self.attn)
 
@@ -131,30 +121,6 @@ class DoubleBlock(nn.Module):
         image, words = self.attn(image, words, self.positions(need(state, "x", READER), text))
         h = self.image.leave(h, image, gates)
         return {"h": h, "text": None if text is None else in_range(self.text.leave(text, words, text_gates))}
-
-
-class Stream(nn.Module):
-    """What tokens of one kind go through before and after the attention of a block of two streams."""
-
-    def __init__(self, config: FluxConfig) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(config.width, config.eps, elementwise_affine=False)
-        self.norm2 = nn.LayerNorm(config.width, config.eps, elementwise_affine=False)
-        self.mlp = Mlp(config.width, config.hidden, "gelu_tanh")
-        xavier(self.mlp)
-        self.modulation = nn.Linear(config.width, 6 * config.width)
-        zero(self.modulation)
-
-    def enter(self, h: Tensor, c: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """What attention sees of h, and what `leave` needs."""
-        shift, scale, *rest = self.modulation(c).chunk(6, dim=1)
-        return modulate(self.norm1(h), shift, scale), tuple(rest)
-
-    def leave(self, h: Tensor, attended: Tensor, rest: tuple[Tensor, ...]) -> Tensor:
-        """h with the results of attention and MLP added."""
-        gate1, shift, scale, gate2 = rest
-        h = h + gate1.unsqueeze(1) * attended
-        return h + gate2.unsqueeze(1) * self.mlp(modulate(self.norm2(h), shift, scale))
 
 
 class SingleBlock(nn.Module):

@@ -13,6 +13,7 @@ from mmm_graph.nn.mlp import Mlp
 from mmm_graph.nn.norm import modulate
 from mmm_graph.nn.parts import State, known, need, run_parts
 from mmm_graph.nn.patch import from_patches, patch_grid, to_patches
+from mmm_graph.nn.stream import PooledEmbedding, Stream
 from mmm_mmdit.config import MMDiTConfig
 
 
@@ -66,27 +67,20 @@ class Embed(nn.Module):
         return {"h": h + self.positions(grid, h), "c": F.silu(c), "text": text}
 
 
-class PooledEmbedding(nn.Module):
-    """One vector of the text, through two layers: b pooled_dim -> b d."""
-
-    def __init__(self, pooled_dim: int, dim: int) -> None:
-        super().__init__()
-        self.up = nn.Linear(pooled_dim, dim)
-        self.down = nn.Linear(dim, dim)
-
-    def forward(self, pooled: Tensor) -> Tensor:
-        y: Tensor = self.down(F.silu(self.up(pooled)))
-        return y
-
-
 class Block(nn.Module):
     """Joint attention between two streams, each modulated and gated by c: h, text -> h, text; the last one -> h."""
 
     def __init__(self, config: MMDiTConfig, index: int) -> None:
         super().__init__()
         self.last = last = index == config.depth - 1
-        self.image = DualStream(config) if index in config.dual_blocks else Stream(config)
-        self.text: Stream | LastStream = LastStream(config) if last else Stream(config)
+        self.image = (
+            DualStream(config)
+            if index in config.dual_blocks
+            else Stream(config.width, config.hidden, config.eps)
+        )
+        self.text: Stream | LastStream = (
+            LastStream(config) if last else Stream(config.width, config.hidden, config.eps)
+        )
         self.attn = JointAttention(
             config.width,
             config.num_heads,
@@ -105,30 +99,6 @@ class Block(nn.Module):
         if self.last:
             return {"h": h}
         return {"h": h, "text": None if text is None else self.text.leave(text, words, text_gates)}
-
-
-class Stream(nn.Module):
-    """What tokens of one kind go through before and after the attention of a block."""
-
-    def __init__(self, config: MMDiTConfig) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(config.width, config.eps, elementwise_affine=False)
-        self.norm2 = nn.LayerNorm(config.width, config.eps, elementwise_affine=False)
-        self.mlp = Mlp(config.width, config.hidden, "gelu_tanh")
-        xavier(self.mlp)
-        self.modulation = nn.Linear(config.width, 6 * config.width)
-        zero(self.modulation)
-
-    def enter(self, h: Tensor, c: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """What attention sees of h, and what `leave` needs."""
-        shift, scale, *rest = self.modulation(c).chunk(6, dim=1)
-        return modulate(self.norm1(h), shift, scale), tuple(rest)
-
-    def leave(self, h: Tensor, attended: Tensor, rest: tuple[Tensor, ...]) -> Tensor:
-        """h with the results of attention and MLP added."""
-        gate1, shift, scale, gate2 = rest
-        h = h + gate1.unsqueeze(1) * attended
-        return h + gate2.unsqueeze(1) * self.mlp(modulate(self.norm2(h), shift, scale))
 
 
 class DualStream(nn.Module):
