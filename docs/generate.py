@@ -18,7 +18,7 @@ from pydantic_core import PydanticUndefined
 from mmm_graph.graph import models
 from mmm_graph.graph.compile import compile_graph
 from mmm_graph.registry import load_registry
-from mmm_graph.spec import base, graph, load_spec, node, params, plan, training
+from mmm_graph.spec import base, graph, load_spec, node, offload, params, plan, training
 from mmm_graph.train import stage
 from mmm_graph.view import to_svg
 
@@ -35,7 +35,7 @@ MODELS: tuple[type[BaseModel], ...] = (
     *(node.NodeSpec, node.LoopSpec, node.CollectSpec, node.PreviewSpec, graph.OutputSpec, graph.EvalSpec),
     *(training.TrainSpec, training.StageSpec, training.DataSpec, training.LossSpec, training.UpdateSpec),
     *(training.TrainEntry, training.LoraSpec, training.OptimSpec, training.EmaSpec, training.StageEval),
-    *(plan.ParallelSpec, plan.PlanSpec, plan.StagePlace, plan.AxisSpec, plan.LoopPlan),
+    *(plan.ParallelSpec, plan.PlanSpec, plan.StagePlace, plan.AxisSpec, plan.LoopPlan, offload.OffloadSpec),
 )
 TITLES = {
     "GraphSpec": "The file",
@@ -65,13 +65,14 @@ TITLES = {
     "StagePlace": "A stage of a placement",
     "AxisSpec": "An axis of a placement",
     "LoopPlan": "A loop of a placement",
+    "OffloadSpec": "`offload` of a model or of a placement",
 }
 REFUSED = {
     "ModelSpec": models.LATER,
     "StageSpec": (*stage.LATER, "microbatches"),
     "LossSpec": ("balance",),
     "TrainEntry": ("lora", "rows"),
-    "PlanSpec": ("offload", "shard"),
+    "PlanSpec": ("shard",),
 }
 """Keys that are read and checked, and refused with a reason when used: the engine cannot do them yet."""
 ALIASES: tuple[tuple[Any, str], ...] = (
@@ -83,6 +84,8 @@ ALIASES: tuple[tuple[Any, str], ...] = (
     (base.Name, "name"),
     (base.DottedName, "name"),
     (base.PortName, "port name"),
+    (offload.Offload, "`model` or `block` or true or false or [mapping](#offloadspec)"),
+    (offload.Offloads, "mapping: name to [the same](#offloadspec), or list of name, or true or false"),
     (training.Data, "[source](#dataspec), or mapping of sources"),
     (training.Entries, "[entry](#trainentry), or list of entries"),
 )

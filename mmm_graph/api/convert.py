@@ -1,12 +1,14 @@
-"""A folder that diffusers or transformers saved -> the text of a graph file."""
+"""A folder or a file that diffusers, transformers or others saved -> the text of a graph file."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmm_graph.api.single_file import check_file, is_checkpoint, open_file
 from mmm_graph.checkpoint.source import resolve_source
 from mmm_graph.errors import InputError, problem
 from mmm_graph.graph.sections import compile_all
@@ -19,7 +21,7 @@ HEAD = "# yaml-language-server: $schema=.mmm/{stem}.schema.json\n# Made by `mmm 
 
 @dataclass(frozen=True)
 class Imported:
-    """A graph made from a folder.
+    """A graph made from a folder or a file.
 
     Attributes:
         tree: what the graph file holds, as plain values.
@@ -32,40 +34,99 @@ class Imported:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class SingleFile:
+    """What a file with all models of a pipeline does not say of itself.
+
+    Attributes:
+        prediction: of the denoiser, "epsilon" or "v".
+        tokenizer: a folder, or `hf:org/repo`: a tokenizer's, or a pipeline's with tokenizers.
+        ignore: beginnings of the names of tensors that may stay unread, beside those known to mean nothing.
+    """
+
+    prediction: str | None = None
+    tokenizer: str | None = None
+    ignore: Sequence[str] = ()
+
+
 def import_graph(
-    source: str, target: Path, registry: Registry, *, dtype: str | None = None, online: bool = False
+    source: str,
+    target: Path,
+    registry: Registry,
+    *,
+    dtype: str | None = None,
+    online: bool = False,
+    single: SingleFile | None = None,
+    as_class: str | None = None,
 ) -> Imported:
-    """Make a graph of a pipeline's folder. It is compiled, so that what comes out is what `mmm check` takes.
+    """Make a graph of a pipeline's folder or file. It is compiled, so that what comes out is what `mmm check` takes.
 
     Args:
-        source: a folder, or `hf:org/repo[@revision][/sub]`.
+        source: a folder, a .safetensors file, or `hf:org/repo[@revision][/sub]`.
         target: where the file will stand; links to weights are relative to its folder.
         dtype: of all weights for which the importer asks none itself; None = float32.
         online: `hf:` may download.
+        single: what is known of a file; a folder says it itself.
+        as_class: another pipeline that is made of the same parts, such as StableDiffusionInpaintPipeline.
 
     Raises:
-        InputError: E612, the folder cannot be imported; other codes, what the importer made does not compile.
-        RunError: E603, there is no such folder.
+        InputError: E612, the folder or file cannot be imported; other codes, what the importer made does not compile.
+        RunError: E603, there is no such folder; E604, the file is a pickle; E605, it is damaged; E610, it does not fit.
     """
-    if ":" in source.partition("/")[0] and not Path(source).exists():
-        folder, link = resolve_source(source, base=Path(), what="the source", online=online).path, source
+    path, link = _find(source, target, online)
+    if path.is_file() and is_checkpoint(path):
+        options = _options(single or SingleFile(), target, online)
+        options |= {"as_class": as_class} if as_class is not None else {}
+        foreign = open_file(path, link, registry, options)
+        for beginning in single.ignore if single else ():
+            foreign.leave_unread(f"{beginning}*", "you said so", beginning)
     else:
-        folder = Path(source)
-        link = f"file:{os.path.relpath(folder, target.parent or Path())}".replace(os.sep, "/")
-    if not folder.is_dir():
-        found = "is a file" if folder.exists() else "does not exist"
-        hint = "name the folder that `save_pretrained` wrote, or hf:org/repo"
-        raise InputError(problem("E612", f"{folder} {found}", hint=hint))
-    foreign = open_foreign(folder, link, registry)
-    tree = {"mmm": 1, "name": _name(folder), **_translated(foreign)}
+        foreign = _open_folder(path, link, registry, single)
+        foreign.class_name = as_class or foreign.class_name
+    tree = {"mmm": 1, "name": _name(path), **_translated(foreign)}
     if dtype is not None:
         for model in tree["models"].values():
             if "weights" in model and "dtype" not in model and registry.models[model["kind"]].weights:
                 model["dtype"] = dtype
-    compile_all(load_spec(tree, base=target.parent), registry)
+    graphs = compile_all(load_spec(tree, base=target.parent), registry)
+    if foreign.shapes:
+        check_file(foreign, graphs["main"].models, registry)
     head = HEAD.format(stem=target.stem, source=source)
-    notes = "".join(f"# {note}.\n" for note in foreign.notes)
-    return Imported(tree, head + notes + to_yaml(tree), tuple(foreign.notes))
+    notes = tuple(_one_line(note) for note in foreign.notes)
+    return Imported(tree, head + "".join(f"# {note}.\n" for note in notes) + to_yaml(tree), notes)
+
+
+def _find(source: str, target: Path, online: bool) -> tuple[Path, str]:
+    """Where it is, and how a graph file in the target's folder says so."""
+    if ":" in source.partition("/")[0] and not Path(source).exists():
+        return resolve_source(source, base=Path(), what="the source", online=online).path, source
+    return Path(source), f"file:{os.path.relpath(source, target.parent or Path())}".replace(os.sep, "/")
+
+
+def _options(single: SingleFile, target: Path, online: bool) -> dict[str, str]:
+    """As importers read it: tokenizers are links, the pipeline's second one apart."""
+    found = {"prediction": single.prediction} if single.prediction else {}
+    if single.tokenizer is None:
+        return found
+    path, link = _find(single.tokenizer, target, online)
+    if not path.exists():
+        raise InputError(
+            problem("E612", f"{path} does not exist", hint="--tokenizer names a tokenizer's folder")
+        )
+    inside = [name for name in ("tokenizer", "tokenizer_2", "tokenizer_3") if (path / name).is_dir()]
+    return {**found, **({name: f"{link}/{name}" for name in inside} or {"tokenizer": link})}
+
+
+def _open_folder(folder: Path, link: str, registry: Registry, single: SingleFile | None) -> Foreign:
+    if not folder.is_dir():
+        found = "is a file" if folder.exists() else "does not exist"
+        hint = "name the folder that `save_pretrained` wrote, a .safetensors file, or hf:org/repo"
+        raise InputError(problem("E612", f"{folder} {found}", hint=hint))
+    if single is not None:
+        message = f"{folder} is a folder, which has a tokenizer and says what its denoiser predicts"
+        hint = "leave out --prediction, --tokenizer and --ignore: they are about single files"
+        raise InputError(problem("E612", message, hint=hint))
+    return open_foreign(folder, link, registry)
 
 
 def _translated(foreign: Foreign) -> dict[str, Any]:
@@ -76,7 +137,13 @@ def _translated(foreign: Foreign) -> dict[str, Any]:
     return tree
 
 
-def _name(folder: Path) -> str:
+def _one_line(note: str) -> str:
+    """As a comment: it may hold names out of a file, with whatever is in them."""
+    return "".join(c if c.isprintable() else " " for c in note)
+
+
+def _name(path: Path) -> str:
     """A name as graph files allow it."""
-    name = "".join(c if c.isalnum() or c in "-_" else "-" for c in folder.resolve().name).strip("-")
+    said = path.stem if path.is_file() else path.resolve().name
+    name = "".join(c if c.isalnum() or c in "-_" else "-" for c in said).strip("-")
     return name or "imported"

@@ -27,7 +27,7 @@ def choose(
     """The models to write: those named, or all whose kind has a layout of another library.
 
     Raises:
-        InputError: E301, there is no such model; E612, there is none to write.
+        InputError: E301, there is no such model; E612, there is none to write, or a LoRA runs beside its weights.
     """
     for name in names or ():
         if name not in nodes:
@@ -36,7 +36,13 @@ def choose(
     able = [n for n, node in nodes.items() if any(la.classes for la in registry.models[node.kind].layouts)]
     if not names and not able:
         raise InputError(problem("E612", "no model of this graph is of a kind that another library loads"))
-    return tuple(names or able)
+    chosen = tuple(names or able)
+    live = [(node, x) for node in (nodes[n] for n in chosen) for x in node.attach if not x.merge]
+    if live:
+        hint = "merge it (`merge: true`), and what is written has it in its weights; or leave it out"
+        message = "{}: the LoRA {} runs beside the weights"
+        raise InputError([problem("E612", message.format(n.name, x.source), x.place, hint) for n, x in live])
+    return chosen
 
 
 def export_models(

@@ -12,6 +12,7 @@ import torch
 from mmm_graph.errors import InputError, problem
 from mmm_graph.graph.graph import ModelNode
 from mmm_graph.registry import Registry
+from mmm_graph.runtime.attach import differ_in_scales
 from mmm_graph.runtime.build import Built, build_models
 from mmm_graph.runtime.engine import Engine
 from mmm_graph.runtime.world import World
@@ -58,7 +59,7 @@ class Models:
         """
         with self._lock:
             if self._running:
-                beside = dict(self.built)
+                beside = {k: b for k, b in self.built.items() if b.node == nodes.get(k, b.node)}
                 self._build(beside, nodes, needed)
                 yield Engine(self._registry, beside, device=self._device, cache_bytes=0)
                 return
@@ -71,7 +72,10 @@ class Models:
 
     def _build(self, built: dict[str, Built], nodes: Mapping[str, ModelNode], needed: frozenset[str]) -> None:
         for name in [k for k, old in built.items() if k in nodes and old.node != nodes[k]]:
-            del built[name]
+            if differ_in_scales(built[name].node, nodes[name]):
+                built[name].rescale(nodes[name])
+            else:
+                del built[name]
         todo = needed - built.keys()
         if todo:
             found = build_models(

@@ -39,6 +39,7 @@ def session_of_image(
             message = f"is run again exactly as it was, without --set {name}"
             raise InputError(problem("E109", message, Place(str(path)), hint))
     sources = [m.weights for m in spec.models.values() if m.weights]
+    sources += [a.lora for m in spec.models.values() for a in m.attach if a.lora]
     base = _find_base(path, origin) if any(not s.startswith(HERE) for s in sources) else Path()
     values = {k: _value(path, k, v) for k, v in origin.values.items()}
     plan = None if origin.plan is None else read_plan(origin.plan, Place(str(path)))

@@ -20,8 +20,7 @@ from mmm_graph.api.inputs import make_request
 from mmm_graph.api.models import Models
 from mmm_graph.api.needs import models_for, of_same_models
 from mmm_graph.api.origin import Origin, make_origin
-from mmm_graph.api.weights import check_weights
-from mmm_graph.checkpoint.save import save_module
+from mmm_graph.api.weights import check_weights, write_weights
 from mmm_graph.errors import InputError, MmmError, Problem, did_you_mean, problem
 from mmm_graph.graph.compile import compile_graph
 from mmm_graph.graph.graph import Graph, ModelNode
@@ -172,13 +171,13 @@ class Session:
         return records
 
     def save(self, folder: str | Path) -> Path:
-        """Write every model's weights and a graph.yaml that uses them; returns the path of that file."""
-        target = Path(folder)
-        nodes = self.graph.models
-        for name, node in nodes.items():
-            if self.registry.models[node.kind].weights:
-                save_module(self._models.get(nodes, name).object, target / f"{name}.safetensors")
+        """Write every model's weights and a graph.yaml that uses them; returns the path of that file.
+
+        LoRAs that are merged are in the weights, and no longer in the file; those that are live stay where they are.
+        """
+        target, nodes = Path(folder), self.graph.models
         saved = [name for name, node in nodes.items() if self.registry.models[node.kind].weights]
+        write_weights({name: self._models.get(nodes, name) for name in saved}, target)
         write_graph(self.spec, target, saved)
         return target / "graph.yaml"
 

@@ -78,8 +78,7 @@ def _fit(
 def _wrong_shapes(where: Mapping[str, Theirs], ours: Shapes, there: Shapes, *, exact: bool) -> Iterator[str]:
     for name, place in where.items():
         for their in place.names:
-            found, wanted = there[their], ours[name]
-            whole = (wanted[0] * place.count, *wanted[1:]) if place.count > 1 else wanted
+            found, whole = there[their], place.whole(ours[name])
             if found != whole and (exact or not _flattens(found, whole)):
                 text = f"{list(found)} in the file, {list(whole)} in the model"
                 yield f"{name}: {text}" if their == name else f"{their} ({name}): {text}"

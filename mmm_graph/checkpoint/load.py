@@ -50,35 +50,89 @@ def load_module(  # noqa: PLR0913 - all that decides about the weights of one mo
         RunError: E610, names that are missing, unused or of another shape; all of them. E611, copies of one tensor
             that differ. E614, whole numbers where the model has others.
     """
-    start = f"{prefix}." if prefix else ""
-    there = {n.removeprefix(start): shape for n, shape in checkpoint.shapes.items() if n.startswith(start)}
-    state, names = module.state_dict(keep_vars=True), saved_names(module)
-    alike = _tied(state)
-    short = {n: [other.removeprefix(PARTS) for other in alike[own]] for n, own in names.items()}
-    shapes = {n: tuple(state[own].shape) for n, own in names.items()}
-    fit = find_fit(shapes, there, alike=short, layouts=layouts, config=config)
-    if fit.problems:
-        name = f"{checkpoint.path}{'#' + prefix if prefix else ''}"
-        message = f"{what}: {name} does not fit: {fit.describe()}"
-        raise RunError(problem("E610", message, place, "the config and the file must be of the same model"))
-    wanted = {n: p for n, p in fit.where.items() if any(map(keep, alike[names[n]]))}
-    for name, value in _read(checkpoint, start, wanted, device, what):
-        own = names[name]
-        if value.is_floating_point() != state[own].is_floating_point():
-            message = (
-                f"{what}: {name} in {checkpoint.path} is {_word(value)}, the model needs {_word(state[own])}"
-            )
-            raise RunError(
-                problem("E614", message, place, "a quantised file cannot be read; fetch the full one")
-            )
-        cast = dtype or state[own].dtype
-        new = value.reshape(state[own].shape)
-        new = new.to(cast) if new.is_floating_point() and new.dtype != cast else new
-        _assign(module, alike[own], new, state[own])
+    weights = Weights(
+        module, checkpoint, prefix=prefix, layouts=layouts, config=config, what=what, place=place
+    )
+    weights.load(module, dtype=dtype, device=device, keep=keep)
+
+
+class Weights:
+    """A checkpoint that fits a module, to be read as often as wanted.
+
+    Attributes:
+        state: tensors of the module, as it was built, by name.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        checkpoint: Checkpoint,
+        *,
+        prefix: str = "",
+        layouts: Sequence[Layout] = (),
+        config: Any = None,
+        what: str = "the model",
+        place: Place | None = None,
+    ) -> None:
+        """Find where everything is; nothing is read.
+
+        Raises:
+            RunError: E610.
+        """
+        self.checkpoint, self.what, self.place = checkpoint, what, place
+        self.start = f"{prefix}." if prefix else ""
+        shapes_there = checkpoint.shapes.items()
+        there = {n.removeprefix(self.start): s for n, s in shapes_there if n.startswith(self.start)}
+        self.state: dict[str, Tensor] = module.state_dict(keep_vars=True)
+        self._names = saved_names(module)
+        self._alike = _tied(self.state)
+        short = {n: [o.removeprefix(PARTS) for o in self._alike[own]] for n, own in self._names.items()}
+        shapes = {n: tuple(self.state[own].shape) for n, own in self._names.items()}
+        fit = find_fit(shapes, there, alike=short, layouts=layouts, config=config)
+        if fit.problems:
+            name = f"{checkpoint.path}{'#' + prefix if prefix else ''}"
+            message = f"{what}: {name} does not fit: {fit.describe()}"
+            hint = "the config and the file must be of the same model"
+            raise RunError(problem("E610", message, place, hint))
+        self._where = fit.where
+
+    def load(
+        self,
+        module: nn.Module,
+        *,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str = "cpu",
+        keep: Callable[[str], bool] = lambda name: True,
+    ) -> None:
+        """Give the module its tensors, as `load_module` does."""
+        for names, value in self.values(keep):
+            old = self.state[names[0]]
+            wanted = (dtype or old.dtype) if value.is_floating_point() else value.dtype
+            new = value.to(device, wanted, copy=True, memory_format=torch.contiguous_format)
+            assign(module, names, new, old)
+
+    def values(self, keep: Callable[[str], bool] = lambda name: True) -> Iterator[tuple[list[str], Tensor]]:
+        """(all names of a tensor in the module, its value), on the CPU, in its shape there and the file's own dtype.
+
+        A value is lent: the next one is read into the same memory.
+
+        Raises:
+            RunError: E605, E611, E614.
+        """
+        wanted = {n: p for n, p in self._where.items() if any(map(keep, self._alike[self._names[n]]))}
+        for name, value in _read(self.checkpoint, self.start, wanted, self.what):
+            own = self._names[name]
+            old = self.state[own]
+            if value.is_floating_point() != old.is_floating_point():
+                found = f"{name} in {self.checkpoint.path} is {_word(value)}"
+                message = f"{self.what}: {found}, the model needs {_word(old)}"
+                hint = "a quantised file cannot be read; fetch the full one"
+                raise RunError(problem("E614", message, self.place, hint))
+            yield self._alike[own], value.reshape(old.shape)
 
 
 def _read(
-    checkpoint: Checkpoint, start: str, wanted: Mapping[str, Theirs], device: torch.device | str, what: str
+    checkpoint: Checkpoint, start: str, wanted: Mapping[str, Theirs], what: str
 ) -> Iterator[tuple[str, Tensor]]:
     """(our name, value), each tensor of theirs read once; what they keep several times is compared."""
     readers: dict[str, list[str]] = {}
@@ -86,7 +140,7 @@ def _read(
         for their in place.names:
             readers.setdefault(start + their, []).append(name)
     first: dict[str, Tensor] = {}
-    for their, value in checkpoint.read(list(readers), device):
+    for their, value in checkpoint.lend(list(readers)):
         for name in readers[their]:
             place = wanted[name]
             if name in first and not torch.equal(first[name], value):
@@ -95,9 +149,8 @@ def _read(
             if name in first:
                 continue
             if len(place.names) > 1:
-                first[name] = value
-            piece = value if place.count == 1 else value.chunk(place.count)[place.index].clone()
-            yield name, piece
+                first[name] = value.clone()
+            yield name, place.of(value)
 
 
 def _word(tensor: Tensor) -> str:
@@ -112,10 +165,12 @@ def _tied(state: dict[str, Tensor]) -> dict[str, list[str]]:
     return {name: group for group in groups.values() for name in group}
 
 
-def _assign(module: nn.Module, names: Iterable[str], value: Tensor, old: Tensor) -> None:
+def assign(module: nn.Module, names: Iterable[str], value: Tensor, old: Tensor) -> Tensor:
+    """Put a tensor in the place of an old one, under all its names; returns what the module has now."""
     new = nn.Parameter(value, old.requires_grad) if isinstance(old, nn.Parameter) else value
     for name in names:
         path, _, leaf = name.rpartition(".")
         owner = module.get_submodule(path)
         table = owner._parameters if leaf in owner._parameters else owner._buffers
         table[leaf] = new  # type: ignore[assignment]
+    return new

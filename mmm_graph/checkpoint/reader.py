@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from mmm_graph.checkpoint.stream import stream
 from mmm_graph.errors import RunError, problem
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
@@ -38,21 +40,27 @@ class Checkpoint:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     def read(self, names: list[str], device: str | torch.device = "cpu") -> Iterator[tuple[str, Tensor]]:
-        """Tensors by name, each read when the iterator gets there; every file is opened once."""
+        """Tensors by name, each read when the iterator gets there, into memory of its own.
+
+        Raises:
+            RunError: E605, a file is not what it was when it was opened.
+        """
+        for name, value in self.lend(names):
+            yield name, value.to(device, copy=True)
+
+    def lend(self, names: list[str]) -> Iterator[tuple[str, Tensor]]:
+        """As `read`, on the CPU and all into the same memory: a tensor is to be copied before the next one is read."""
         by_file: dict[Path, list[str]] = {}
         for name in names:
             by_file.setdefault(self.files[name], []).append(name)
         for file, inside in by_file.items():
-            with safe_open(file, framework="pt", device=str(device)) as tensors:
-                for name in inside:
-                    yield name, tensors.get_tensor(name)
+            yield from stream(file, inside)
 
     def digest(self) -> str:
         """32 hex digits of the content of all files."""
-        digest = hashlib.blake2b(digest_size=16)
-        for file in sorted(set(self.files.values())):
-            hash_file(digest, file)
-        return digest.hexdigest()
+        return _digest(
+            tuple((f, f.stat().st_size, f.stat().st_mtime_ns) for f in sorted(set(self.files.values())))
+        )
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
@@ -73,6 +81,15 @@ def open_checkpoint(path: Path) -> Checkpoint:
         return _open_index(path)
     shapes, metadata = _header(path)
     return Checkpoint(path, dict.fromkeys(shapes, path), shapes, metadata)
+
+
+@lru_cache(maxsize=64)
+def _digest(files: tuple[tuple[Path, int, int], ...]) -> str:
+    """Of files as they are at that size and time: several models may be in one file of gigabytes."""
+    digest = hashlib.blake2b(digest_size=16)
+    for file, _, _ in files:
+        hash_file(digest, file)
+    return digest.hexdigest()
 
 
 def hash_file(digest: Any, path: Path) -> None:

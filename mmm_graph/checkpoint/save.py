@@ -37,6 +37,15 @@ def save_foreign(module: nn.Module, path: Path, layout: Layout, config: Any) -> 
     """
     state = module.state_dict()
     ours = {name: state[own] for name, own in saved_names(module).items()}
+    save_tensors(as_foreign(ours, layout, config), path, metadata={"format": "pt"})
+
+
+def as_foreign(ours: Mapping[str, Tensor], layout: Layout, config: Any) -> dict[str, Tensor]:
+    """Tensors by their names in a file of ours -> by their names in a file of theirs.
+
+    Raises:
+        RunError: E613.
+    """
     rows = layout.theirs(ours, config)
     lost = sorted(ours.keys() - rows.keys())
     if lost:
@@ -45,22 +54,19 @@ def save_foreign(module: nn.Module, path: Path, layout: Layout, config: Any) -> 
     counts: dict[str, int] = {}
     for name, place in rows.items():
         for their in place.names:
-            pieces.setdefault(their, {})[place.index] = ours[name]
+            pieces.setdefault(their, {}).update(place.parts(ours[name]))
             counts[their] = place.count
     halves = sorted(their for their, found in pieces.items() if len(found) != counts[their])
     if halves:
-        raise RunError(
-            problem("E613", f"the layout {layout.name} has only pieces of {', '.join(halves[:5])}")
-        )
+        message = f"the layout {layout.name} has only pieces of {', '.join(halves[:5])}"
+        raise RunError(problem("E613", message))
     shapes = layout.shapes(config) if layout.shapes is not None else {}
     tensors = {}
     for their, found in pieces.items():
         whole = torch.cat([found[i] for i in sorted(found)]) if len(found) > 1 else found[0]
         tensors[their] = whole.reshape(shapes.get(their, whole.shape))
     copied = {n for place in rows.values() if len(place.names) > 1 for n in place.names}
-    save_tensors(
-        {n: t.clone() if n in copied else t for n, t in tensors.items()}, path, metadata={"format": "pt"}
-    )
+    return {n: t.clone() if n in copied else t for n, t in tensors.items()}
 
 
 def save_tensors(

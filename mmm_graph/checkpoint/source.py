@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.resources
+import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,8 +78,12 @@ _HINTS = {
 
 
 def _package(rest: str) -> Path:
+    """A file of a package, which is not imported: it may need others that are not there."""
     package, _, inner = rest.partition("/")
-    return Path(str(importlib.resources.files(package))) / inner
+    spec = importlib.util.find_spec(package) if package else None
+    if spec is None or not spec.submodule_search_locations:
+        raise ValueError(f"no package {package!r} is installed")
+    return Path(spec.submodule_search_locations[0]) / inner
 
 
 def _hub(rest: str, online: bool) -> Path:

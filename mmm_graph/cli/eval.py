@@ -35,7 +35,7 @@ def eval_(app: App, /, **options: Any) -> int:
     weights: Path | None = options["weights"]
     if weights is not None:
         check_weights(weights, spec.models)
-    target = use_device(options["device"], options["threads"])
+    target = use_device(options["device"], options["threads"], options["tf32"])
     plan = find_plan(spec, options["plan_name"]) if options["plan_name"] is not None else None
     chosen = EvalOptions(device=target, seed=options["seed"], weights=weights, plan=plan)
     with cancel_on_interrupt() as cancel, JsonEvents() if options["as_json"] else EvalProgress() as listen:

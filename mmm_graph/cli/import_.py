@@ -1,4 +1,4 @@
-"""`mmm import FOLDER`: a graph file from what diffusers or transformers saved."""
+"""`mmm import FOLDER_OR_FILE`: a graph file from what diffusers, transformers or others saved."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from mmm_graph.cli.show import write_text
 from mmm_graph.errors import InputError, problem
 
 DTYPES = ("f32", "bf16", "f16", "f64")
+PREDICTIONS = ("epsilon", "v")
 
 
 @click.command("import")
@@ -20,13 +21,37 @@ DTYPES = ("f32", "bf16", "f16", "f64")
 @click.option("--dtype", type=click.Choice(DTYPES), help="Of all weights when they are loaded.")
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
 @click.option("--online", is_flag=True, help="hf: may download.")
+@click.option(
+    "--as",
+    "as_class",
+    help="Another pipeline of the same parts, such as StableDiffusionInpaintPipeline.",
+)
+@click.option("--prediction", type=click.Choice(PREDICTIONS), help="Of a file: what its denoiser predicts.")
+@click.option(
+    "--tokenizer", help="Of a file, which has none: the folder of a tokenizer or pipeline, or hf:org/repo."
+)
+@click.option("--ignore", multiple=True, help="Of a file: tensors that may stay unread, by how they begin.")
 @as_json
 @click.pass_obj
-def import_(
-    app: App, source: str, out: Path, dtype: str | None, force: bool, online: bool, as_json: bool
+def import_(  # noqa: PLR0913 - one argument an option
+    app: App,
+    source: str,
+    out: Path,
+    dtype: str | None,
+    force: bool,
+    online: bool,
+    as_class: str | None,
+    prediction: str | None,
+    tokenizer: str | None,
+    ignore: tuple[str, ...],
+    as_json: bool,
 ) -> None:
-    """Write a graph file that runs the pipeline in SOURCE: a folder, or hf:org/repo. Weights stay where they are."""
-    from mmm_graph.api.convert import import_graph
+    """Write a graph file that runs the pipeline in SOURCE. Weights stay where they are.
+
+    SOURCE is a folder that save_pretrained wrote, a .safetensors file with all models of Stable Diffusion or FLUX.1, or
+    hf:org/repo.
+    """
+    from mmm_graph.api.convert import SingleFile, import_graph
 
     printed = str(out) == "-"
     if not printed and out.suffix not in (".yaml", ".yml"):
@@ -34,7 +59,11 @@ def import_(
     if not printed and out.exists() and not force:
         raise InputError(problem("E101", f"{out} is there already", hint="choose another name, or --force"))
     target = Path("graph.yaml") if printed else out
-    made = import_graph(source, target, app.registry(), dtype=dtype, online=online)
+    said = prediction or tokenizer or ignore
+    single = SingleFile(prediction, tokenizer, ignore) if said else None
+    made = import_graph(
+        source, target, app.registry(), dtype=dtype, online=online, single=single, as_class=as_class
+    )
     if printed:
         click.echo(made.text, nl=False)
     else:

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from mmm_graph.cli.app import App, emit
+from mmm_graph.cli.app import App, emit, warn
+from mmm_graph.cli.memory import too_large
 from mmm_graph.cli.options import GRAPH, as_json, overrides, parse_sets
 from mmm_graph.cli.show import write_text
 from mmm_graph.errors import InputError, problem
@@ -39,13 +40,19 @@ from mmm_graph.spec.plan_file import find_plan
 @click.option(
     "--trace", type=click.Path(path_type=Path), help="Write the simulation for Perfetto or chrome://tracing."
 )
+@click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    help="Whose memory the peaks are compared with: cpu, cuda ...",
+)
 @as_json
 @click.pass_obj
-def plan(app: App, file: Path, as_json: bool, trace: Path | None, **options: Any) -> None:
+def plan(app: App, /, file: Path, as_json: bool, trace: Path | None, **options: Any) -> None:
     """Print what each rank holds, sends and does; equal turns of a loop are told once.
 
-    Sizes are those of the default inputs. Values are weighed between the parts of models, and what a layer needs for
-    itself is not counted. Efficiency is work / (ranks x time), simulated by the costs that models declare.
+    Sizes are those of the default inputs. The peak is weights, values, and the work space that parts of models declare;
+    nothing is loaded to find it. Efficiency is work / (ranks x time), simulated by the costs that models declare.
     """
     spec = load_spec(file, sets=parse_sets(options["sets"]), params_file=options["params_file"])
     graph = compile_graph(spec, app.registry(), options["section"])
@@ -57,6 +64,8 @@ def plan(app: App, file: Path, as_json: bool, trace: Path | None, **options: Any
     told = describe_plan(graph, app.registry(), made, options["requests"])
     if trace is not None:
         _write_trace(trace, told, made.name or file.stem)
+    for warning in too_large([rank["peak"] for rank in told.data["ranks"]], options["device"], made):
+        warn(warning, as_json)
     if as_json:
         emit("done", **told.data)
         return
@@ -100,7 +109,8 @@ def _rank_lines(rank: Mapping[str, Any], *, told: bool) -> Iterator[str]:
     for held in rank["holds"]:
         size, work = _bytes(held["weight_bytes"]), _flops(held["flops_per_call"])
         text = f"  {held['model']:<12} {held['kind']:<20} {size:>10} {work:>12} a call  {held['parts']}"
-        text += f"  ({held['shared']})" if held["shared"] else ""
+        said = ", ".join(filter(None, (held["shared"], held["offload"])))
+        text += f"  ({said})" if said else ""
         yield text + (f"  buffers {_bytes(held['buffer_bytes'])}" if held["buffer_bytes"] else "")
     yield f"  {'total':<12} {'':<20} {_bytes(sum(h['weight_bytes'] for h in rank['holds'])):>10}"
     buffers = sum(h["buffer_bytes"] for h in rank["holds"])
@@ -112,6 +122,9 @@ def _rank_lines(rank: Mapping[str, Any], *, told: bool) -> Iterator[str]:
         return
     unknown = f", and of unknown size {', '.join(rank['unknown'])}" if rank["unknown"] else ""
     yield f"  {'values':<12} {'':<20} {_bytes(rank['value_bytes']):>10} at the peak{unknown}"
+    peak = rank["peak"]
+    parts = [f"{name} {_bytes(peak[name])}" for name in ("weights", "values", "buffers") if peak[name]]
+    yield f"  {'at most':<12} {'':<20} {_bytes(peak['bytes']):>10} in {peak['node']}: {', '.join(parts)}"
     if rank["sends"]:
         yield f"rank {rank['rank']} sends"
     for edge in rank["sends"]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 
 from mmm_graph.cli.app import App, emit, print_problem, record, report, warn
 from mmm_graph.cli.interrupt import cancel_on_interrupt
+from mmm_graph.cli.memory import too_large
 from mmm_graph.cli.options import (
     GRAPH,
     as_json,
@@ -22,7 +24,8 @@ from mmm_graph.cli.options import (
 )
 from mmm_graph.cli.ranks import agree, check_ranks, is_first, is_rank, ranks, start_ranks, world_of
 from mmm_graph.cli.requests import read_requests
-from mmm_graph.errors import InputError, problem
+from mmm_graph.errors import InputError, Problem, problem
+from mmm_graph.plan.describe import peaks
 from mmm_graph.runtime.supervised import report_told
 
 PICTURES = (".png", ".jpg", ".jpeg")
@@ -49,7 +52,7 @@ def run(app: App, /, **options: Any) -> int:
     _check(options)
     seed = parse_seed(options["seed"]) if options["seed"] is not None else 0
     outputs = parse_names("--outputs", options["outputs"])
-    target = use_device(options["device"], options["threads"])
+    target = use_device(options["device"], options["threads"], options["tf32"])
     check_folder(options["folder"])
     common: dict[str, Any] = {"registry": app.registry(), "device": target, "weights": options["weights"],
                               "warn": lambda found: warn(found, options["as_json"])}  # fmt: skip
@@ -68,7 +71,7 @@ def run(app: App, /, **options: Any) -> int:
             agree(world, session)
         if not is_first():
             return _beside(session, options, seed, outputs)
-        for found in session.graph.warnings:
+        for found in (*session.graph.warnings, *_too_large(session)):
             warn(found, options["as_json"])
         if options["requests"] is not None:
             return _many(session, options, seed, outputs)
@@ -94,6 +97,15 @@ def _open(
     if options["file"].suffix.lower() in PICTURES:
         return _again(options, common)
     return _session(options, {**common, "plan": options["plan_name"]}), seed, outputs
+
+
+def _too_large(session: Any) -> Iterator[Problem]:
+    """Warnings of runs that need more memory than there is; nothing is loaded yet."""
+    plan = session.plan()
+    found = peaks(session.graph, session.registry, plan)
+    return too_large(
+        [asdict(p.worst) | {"bytes": p.worst.bytes} for p in found or ()], str(session.device), plan
+    )
 
 
 def _beside(session: Any, options: Mapping[str, Any], seed: Any, outputs: Sequence[str] | None) -> int:

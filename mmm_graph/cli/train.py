@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from mmm_graph.cli.app import App, emit
-from mmm_graph.cli.options import GRAPH, as_json, overrides, parse_names, parse_sets, use_device
+from mmm_graph.cli.options import GRAPH, as_json, overrides, parse_names, parse_sets, tf32, use_device
 from mmm_graph.spec import GraphSpec, load_spec
 
 
@@ -27,6 +27,7 @@ from mmm_graph.spec import GraphSpec, load_spec
 @click.option("--stages", help="Names of stages, with commas; default: all, in the order of the file.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1 ...")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads; default: PyTorch's choice.")
+@tf32
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(0), help="Of starts, shuffling and noise."
 )
@@ -58,7 +59,7 @@ def train(app: App, /, **options: Any) -> int:
     spec = load_spec(options["file"], sets=parse_sets(options["sets"]), params_file=options["params_file"])
     check_folder(options["out"])
     chosen = TrainOptions(
-        device=use_device(options["device"], options["threads"]),
+        device=use_device(options["device"], options["threads"], options["tf32"]),
         seed=options["seed"],
         resume=options["resume"],
         dtype=options["dtype"],

@@ -8,6 +8,7 @@ from typing import Any
 
 from mmm_graph.config import Config
 from mmm_graph.errors import Place, Problem
+from mmm_graph.spec.offload import OffloadSpec
 from mmm_graph.spec.ports import PortType
 
 
@@ -31,6 +32,22 @@ Link = Ref | tuple[Ref, ...]
 
 
 @dataclass(frozen=True)
+class Lora:
+    """LoRA weights added to a model's own.
+
+    Attributes:
+        source: where the file is, as the graph file says it; `#part` takes one part of it.
+        scale: factor of what it adds.
+        merge: it is added to the weights when they are loaded; else it runs beside them, and its scale may change.
+    """
+
+    source: str
+    scale: float = 1.0
+    merge: bool = False
+    place: Place | None = None
+
+
+@dataclass(frozen=True)
 class ModelNode:
     """A named model: its kind, its full config (links have solved what the file left out), where weights come from."""
 
@@ -42,6 +59,9 @@ class ModelNode:
     dtype: str | None = None
     space: str | None = None
     place: Place | None = None
+    attach: tuple[Lora, ...] = ()
+    offload: OffloadSpec | None = None
+    compile: str | None = None
 
 
 @dataclass(frozen=True)

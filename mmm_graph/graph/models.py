@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Any
 
 from mmm_graph.errors import InputError
 from mmm_graph.graph.context import Context
-from mmm_graph.graph.graph import ModelNode
+from mmm_graph.graph.graph import Lora, ModelNode
+from mmm_graph.graph.offload import cannot_offload, hint_of
 from mmm_graph.graph.scope import Scope
 from mmm_graph.registry import ModelType
-from mmm_graph.spec.graph import ModelSpec
+from mmm_graph.spec.graph import AttachSpec, ModelSpec
+from mmm_graph.spec.offload import OffloadSpec, offload_of
 from mmm_graph.spec.params import substitute
 from mmm_graph.spec.ports import Dim
 
-LATER = ("attach", "quantize", "compile", "offload")
+LATER = ("quantize",)
 
 
 def resolve_models(ctx: Context) -> None:
@@ -39,7 +43,14 @@ def _resolve(ctx: Context, name: str, spec: ModelSpec) -> ModelNode | None:
             ctx.report("E209", message, scope.place(name, key), "leave it out")
             return None
     config = ctx.config(kind.config, spec.config, scope, name, "config")
-    if config is None:
+    attach = _attached(ctx, name, spec, kind, scope)
+    offload = offload_of(spec.offload)
+    mode = ("default" if spec.compile is True else spec.compile) or None
+    if config is None or attach is None or not _can_offload(ctx, name, offload, kind, attach):
+        return None
+    if mode and not kind.weights:
+        message = f"{name}: {kind.kind} has no weights, so there is nothing to compile"
+        ctx.report("E210", message, scope.place(name, "compile"), "leave it out")
         return None
     return ModelNode(
         name,
@@ -50,7 +61,58 @@ def _resolve(ctx: Context, name: str, spec: ModelSpec) -> ModelNode | None:
         known["dtype"],
         spec.space,
         scope.place(name),
+        attach,
+        offload,
+        mode,
     )
+
+
+def _can_offload(
+    ctx: Context, name: str, offload: OffloadSpec | None, kind: ModelType, attach: tuple[Lora, ...]
+) -> bool:
+    if offload is None:
+        return True
+    refused = cannot_offload(name, kind, offload, merged=any(lora.merge for lora in attach))
+    if refused:
+        ctx.report("E525", refused, ctx.spec.place("models", name, "offload"), hint_of(offload, kind))
+    return not refused
+
+
+def _attached(
+    ctx: Context, name: str, spec: ModelSpec, kind: ModelType, scope: Scope
+) -> tuple[Lora, ...] | None:
+    """The LoRA weights of a model; None after reporting what is wrong with them."""
+    found = [_lora(ctx, name, i, item, kind, scope) for i, item in enumerate(spec.attach)]
+    return tuple(lora for lora in found if lora is not None) if None not in found else None
+
+
+def _lora(
+    ctx: Context, name: str, index: int, item: AttachSpec, kind: ModelType, scope: Scope
+) -> Lora | None:
+    keys = (name, "attach", index)
+    if item.model is not None or not kind.weights:
+        message = f"{name}: {kind.kind} has no weights that LoRA weights could be added to"
+        if item.model is not None:
+            message = (
+                f"{name}: `attach: {{model: ...}}` is part of the format but this version cannot do it yet"
+            )
+        ctx.report("E209", message, scope.place(*keys, "model" if item.model else "lora"), "leave it out")
+        return None
+    written = {"lora": item.lora, "scale": item.scale}
+    try:
+        known: dict[str, Any] = substitute(written, ctx.spec.values, lambda path: scope.place(*keys, *path))
+    except InputError as error:
+        ctx.problems.extend(error.problems)
+        return None
+    source, scale = known["lora"], known["scale"]
+    if not isinstance(source, str):
+        ctx.report("E210", f"{name}: lora expects a text, got {source!r}", scope.place(*keys, "lora"))
+        return None
+    if isinstance(scale, bool) or not isinstance(scale, int | float) or not math.isfinite(scale):
+        message = f"{name}: the scale of {source} expects a number, got {scale!r}"
+        ctx.report("E210", message, scope.place(*keys, "scale"))
+        return None
+    return Lora(source, float(scale), item.merge, scope.place(*keys))
 
 
 def solve_configs(ctx: Context) -> set[tuple[str, str]]:
@@ -70,7 +132,5 @@ def solve_configs(ctx: Context) -> set[tuple[str, str]]:
             message = f"{name}: the links give {field} = {size}, which is refused: {error}"
             ctx.report("E210", message, model.place)
             continue
-        ctx.models[name] = ModelNode(
-            name, model.kind, config, model.weights, model.init, model.dtype, model.space, model.place
-        )
+        ctx.models[name] = replace(model, config=config)
     return unknown

@@ -18,8 +18,10 @@ def check_plans(ctx: Context) -> None:
         for i, stage in enumerate(plan.stages):
             placed = enumerate(stage.place)
             found += [(split_placed(text)[0], (*at, "stages", i, "place", j)) for j, text in placed]
-        if not isinstance(plan.offload, bool):
+        if isinstance(plan.offload, tuple):
             found += [(m, (*at, "offload", j)) for j, m in enumerate(plan.offload)]
+        elif isinstance(plan.offload, dict):
+            found += [(m, (*at, "offload", m)) for m in plan.offload]
         for model, where in found:
             if model not in known:
                 hint = did_you_mean(model, known)

@@ -7,7 +7,9 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmm_graph.nn.fused import Projections
 from mmm_graph.nn.init import zero
+from mmm_graph.nn.kept import Kept
 from mmm_graph.nn.linear import RowLinear
 from mmm_graph.nn.norm import GroupNorm
 from mmm_graph.parallel.exchange import SINGLE, Exchange
@@ -59,10 +61,11 @@ class Attention(nn.Module):
             nn.RMSNorm(inner // num_heads, eps) if qk_norm else nn.Identity() for _ in range(2)
         )
         self.out = RowLinear(inner, dim)
+        self.project = Projections("q", "k", "v")
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """`mask` True = attend, broadcast to [b,n,l,l]; with it, causality is the caller's to put in the mask."""
-        q, k, v = (split_heads(project(x), self.num_heads) for project in (self.q, self.k, self.v))
+        q, k, v = (split_heads(y, self.num_heads) for y in self.project(self, x))
         q, k = self.norm_q(q), self.norm_k(k)
         causal = self.causal and mask is None
         y: Tensor = self.out(merge_heads(self.exchange.attention(self.layer, q, k, v, mask, causal)))
@@ -85,14 +88,20 @@ class CrossAttention(nn.Module):
         self.k = nn.Linear(cond_dim, dim, bias)
         self.v = nn.Linear(cond_dim, dim, bias)
         self.out = RowLinear(dim, dim)
+        self.kept = Kept()
+        self.project = Projections("k", "v")
 
     def forward(self, x: Tensor, cond: Tensor, mask: Tensor | None = None) -> Tensor:
-        """`mask` [b,t], True = attend."""
+        """`mask` [b,t], True = attend. Keys and values of a condition are made once in a run."""
         q = split_heads(self.q(x), self.num_heads)
-        k, v = (split_heads(project(cond), self.num_heads) for project in (self.k, self.v))
+        k, v = self.kept.of(cond, self._keys_and_values)
         keys = None if mask is None else mask[:, None, None]  # b 1 1 t
         y: Tensor = self.out(merge_heads(F.scaled_dot_product_attention(q, k, v, attn_mask=keys)))
         return y
+
+    def _keys_and_values(self, cond: Tensor) -> tuple[Tensor, Tensor]:
+        k, v = (split_heads(y, self.num_heads) for y in self.project(self, cond))
+        return k, v
 
 
 class PixelAttention(nn.Module):

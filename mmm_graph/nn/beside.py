@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmm_graph.nn.attention import head_width, merge_heads
+from mmm_graph.nn.fused import Projections
 from mmm_graph.nn.linear import RowLinear
+from mmm_graph.nn.mlp import gelu_tanh
 from mmm_graph.nn.rope import Waves, rotate
 from mmm_graph.parallel.exchange import SINGLE, Exchange
 from mmm_graph.parallel.tensor import TensorSplit
@@ -42,13 +43,14 @@ class AttentionBesideMlp(nn.Module):
         self.norm_q, self.norm_k = (nn.RMSNorm(width, eps) for _ in range(2))
         self.up = nn.Linear(dim, ratio * dim)
         self.out = RowLinear((1 + ratio) * dim, dim)
+        self.project = Projections("q", "k", "v", "up")
 
     def forward(self, x: Tensor, num_text: int, waves: Waves) -> Tensor:
         """`num_text` of the tokens are text; `waves` of all of them turn queries and keys."""
-        q, k, v = (project(x).unflatten(2, (self.num_heads, -1)) for project in (self.q, self.k, self.v))
+        *heads, hidden = self.project(self, x)
+        q, k, v = (y.unflatten(2, (self.num_heads, -1)) for y in heads)
         q, k = rotate(self.norm_q(q), waves), rotate(self.norm_k(k), waves)
         q, k, v = (tokens.transpose(1, 2) for tokens in (q, k, v))  # b n l k
         attended = merge_heads(self.exchange.attention(self.layer, q, k, v, num_text=num_text))
-        hidden = F.gelu(self.up(x), approximate="tanh")
-        y: Tensor = self.out(torch.cat([attended, hidden], dim=2))
+        y: Tensor = self.out(torch.cat([attended, gelu_tanh(hidden)], dim=2))
         return y

@@ -2,38 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Number of weights, and multiply-adds x 2 for one batch element."""
+    """What layers, one after the other, weigh and need for one batch element.
+
+    Attributes:
+        params: number of weights.
+        flops: multiply-adds x 2.
+        work: numbers that they have at once beside their input: what the neediest of them makes and has not given up.
+            Attention is counted as a kernel that does not write its scores.
+    """
 
     params: int = 0
     flops: float = 0.0
+    work: int = 0
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(self.params + other.params, self.flops + other.flops)
+        return Cost(self.params + other.params, self.flops + other.flops, max(self.work, other.work))
 
     @property
-    def both(self) -> tuple[int, float]:
-        """The last two fields of a `Part`."""
-        return self.params, self.flops
+    def fields(self) -> tuple[int, float, int]:
+        """Of a `Part`: params, flops, work."""
+        return self.params, self.flops, self.work
 
     def __mul__(self, times: int) -> Cost:
-        """So many layers of this cost."""
-        return Cost(self.params * times, self.flops * times)
+        """So many layers of this cost, one after the other."""
+        return Cost(self.params * times, self.flops * times, self.work)
+
+    def needs(self, work: int) -> Cost:
+        """The same with another `work`."""
+        return replace(self, work=work)
 
 
 def linear(in_dim: int, out_dim: int, rows: int = 1, *, bias: bool = True) -> Cost:
     """nn.Linear applied to `rows` vectors."""
-    return Cost(in_dim * out_dim + bias * out_dim, 2.0 * rows * in_dim * out_dim)
+    return Cost(in_dim * out_dim + bias * out_dim, 2.0 * rows * in_dim * out_dim, rows * out_dim)
 
 
 def conv(in_channels: int, out_channels: int, pixels: int, kernel: int = 3) -> Cost:
     """nn.conv.Conv2d that makes `pixels` output pixels."""
     weights = in_channels * out_channels * kernel * kernel
-    return Cost(weights + out_channels, 2.0 * pixels * weights)
+    return Cost(weights + out_channels, 2.0 * pixels * weights, pixels * out_channels)
 
 
 def norm(dim: int) -> Cost:
@@ -48,18 +60,16 @@ def table(rows: int, dim: int) -> Cost:
 
 def attention(dim: int, tokens: int, *, bias: bool = True) -> Cost:
     """nn.attention.Attention."""
-    return linear(dim, dim, tokens, bias=bias) * 3 + linear(dim, dim, tokens) + pairs(dim, tokens, tokens)
+    total = linear(dim, dim, tokens, bias=bias) * 3 + linear(dim, dim, tokens) + pairs(dim, tokens, tokens)
+    return total.needs(5 * tokens * dim)  # normed input, queries, keys, values, what they give
 
 
 def cross_attention(dim: int, tokens: int, cond_dim: int, cond_tokens: int, *, bias: bool = True) -> Cost:
     """nn.attention.CrossAttention."""
     keys = linear(cond_dim, dim, cond_tokens, bias=bias) * 2
-    return (
-        linear(dim, dim, tokens, bias=bias)
-        + keys
-        + linear(dim, dim, tokens)
-        + pairs(dim, tokens, cond_tokens)
-    )
+    total = linear(dim, dim, tokens, bias=bias) + keys + linear(dim, dim, tokens)
+    total += pairs(dim, tokens, cond_tokens)
+    return total.needs(3 * tokens * dim + 2 * cond_tokens * dim)
 
 
 def joint_attention(
@@ -73,12 +83,13 @@ def joint_attention(
     """
     both = tokens + text_tokens
     total = linear(dim, dim, tokens) * 4 + linear(dim, dim, text_tokens) * (3 if last else 4)
-    return total + pairs(dim, both, both) + Cost(4 * norm_dim)
+    total += pairs(dim, both, both) + Cost(4 * norm_dim)
+    return total.needs(7 * both * dim)  # as attention; queries, keys and values of both are put together
 
 
 def pixel_attention(channels: int, pixels: int) -> Cost:
     """nn.attention.PixelAttention."""
-    return norm(channels) + attention(channels, pixels)
+    return norm(channels) + attention(channels, pixels)  # the norm is that of the attention's input
 
 
 def pairs(dim: int, queries: int, keys: int) -> Cost:
@@ -88,12 +99,14 @@ def pairs(dim: int, queries: int, keys: int) -> Cost:
 
 def mlp(dim: int, hidden: int, tokens: int) -> Cost:
     """nn.mlp.Mlp."""
-    return linear(dim, hidden, tokens) + linear(hidden, dim, tokens)
+    total = linear(dim, hidden, tokens) + linear(hidden, dim, tokens)
+    return total.needs(tokens * (dim + 2 * hidden))  # normed input, before and after the activation
 
 
 def gated_mlp(dim: int, hidden: int, tokens: int) -> Cost:
     """nn.mlp.GatedMlp."""
-    return linear(dim, 2 * hidden, tokens) + linear(hidden, dim, tokens)
+    total = linear(dim, 2 * hidden, tokens) + linear(hidden, dim, tokens)
+    return total.needs(tokens * (dim + 4 * hidden))  # normed input, both halves, the gate, their product
 
 
 def time_embedding(freq_dim: int, dim: int) -> Cost:
@@ -109,4 +122,7 @@ def resnet(in_channels: int, out_channels: int, pixels: int, time_dim: int | Non
         total += linear(time_dim, out_channels)
     if in_channels != out_channels:
         total += conv(in_channels, out_channels, pixels, kernel=1)
-    return total
+    work = max(
+        2 * in_channels, 3 * out_channels
+    )  # normed and activated; or h, what is carried, and their sum
+    return total.needs(pixels * work)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmm_graph.nn.attention import head_width, merge_heads
+from mmm_graph.nn.fused import Projections
 from mmm_graph.nn.linear import RowLinear
 from mmm_graph.nn.rope import Waves, rotate
 from mmm_graph.parallel.exchange import SINGLE, Exchange
@@ -63,6 +64,7 @@ class JointAttention(nn.Module):
             nn.RMSNorm(width, eps) if qk_norm else nn.Identity() for _ in range(4)
         )
         self.out = RowLinear(dim, dim)
+        self.project, self.add_project = Projections("q", "k", "v"), Projections("add_q", "add_k", "add_v")
         self.add_out = None if context_only_kv else RowLinear(dim, text_dim)
 
     def forward(
@@ -72,17 +74,15 @@ class JointAttention(nn.Module):
 
         `waves` of all tokens that are here, text first, turn queries and keys.
         """
-        q, k, v = (
-            self.norm_q(self._heads(self.q(x))),
-            self.norm_k(self._heads(self.k(x))),
-            self._heads(self.v(x)),
-        )
+        q, k, v = (self._heads(y) for y in self.project(self, x))
+        q, k = self.norm_q(q), self.norm_k(k)
         num_text = 0
         if text is not None:
             num_text = text.shape[1]
-            q = torch.cat([self.norm_add_q(self._heads(self.add_q(text))), q], 1)
-            k = torch.cat([self.norm_add_k(self._heads(self.add_k(text))), k], 1)
-            v = torch.cat([self._heads(self.add_v(text)), v], 1)
+            text_q, text_k, text_v = (self._heads(y) for y in self.add_project(self, text))
+            q = torch.cat([self.norm_add_q(text_q), q], 1)
+            k = torch.cat([self.norm_add_k(text_k), k], 1)
+            v = torch.cat([text_v, v], 1)
         if waves is not None:
             q, k = rotate(q, waves), rotate(k, waves)
         q, k, v = (tokens.transpose(1, 2) for tokens in (q, k, v))  # b n l k

@@ -1,10 +1,26 @@
-"""The linear layer that ends a pair whose inner columns may be on several ranks."""
+"""Linear layers: with the product that is fastest here, and the one whose input columns may be on several ranks."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from mmm_graph.parallel.exchange import SINGLE, Exchange
+from mmm_graph.parallel.product import product
+
+
+class Linear(nn.Linear):
+    """nn.Linear by `product`: ... d -> ... out."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return product(input, self.weight, self.bias)
+
+
+def use_products(module: nn.Module) -> None:
+    """Let every nn.Linear of a module, whoever wrote it, be a `Linear`; classes derived from it stay."""
+    for layer in module.modules():
+        if type(layer) is nn.Linear:
+            layer.__class__ = Linear
 
 
 class RowLinear(nn.Linear):
@@ -20,5 +36,9 @@ class RowLinear(nn.Linear):
         self.exchange: Exchange = SINGLE
         self.layer = ""
 
-    def forward(self, input: Tensor) -> Tensor:
-        return self.exchange.row_linear(self.layer, input, self.weight, self.bias)
+    def forward(self, input: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """`dtype`: in which it is computed; None = that of the weights, which the input has too."""
+        if dtype is None:
+            return self.exchange.row_linear(self.layer, input, self.weight, self.bias)
+        weight, bias = self.weight.to(dtype), None if self.bias is None else self.bias.to(dtype)
+        return self.exchange.row_linear(self.layer, input.to(dtype), weight, bias)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from functools import partial
 from types import MappingProxyType
 from typing import ClassVar, Literal
 
@@ -63,10 +63,31 @@ def quick_gelu(x: Tensor) -> Tensor:
     return x * torch.sigmoid(1.702 * x)
 
 
+def gelu_tanh(x: Tensor) -> Tensor:
+    """GELU with its tanh approximation. On a CPU by the sigmoid that it equals: torch's tanh takes twice as long.
+
+    Source: Hendrycks and Gimpel 2016 (arXiv:1606.08415), section 2: x/2 (1 + tanh u) = x sigmoid(2u),
+    u = sqrt(2/pi) (x + 0.044715 x^3).
+    """
+    wide = x.device.type == "cpu" and x.dtype is torch.float32
+    if not wide or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return F.gelu(x, approximate="tanh")
+    y = x.new_empty(x.shape)
+    for part, out in zip(x.reshape(-1).split(CHUNK), y.view(-1).split(CHUNK), strict=True):
+        torch.mul(part, part, out=out)
+        out.mul_(2 * CUBIC * SLOPE).add_(2 * SLOPE).mul_(part).sigmoid_().mul_(part)
+    return y
+
+
+SLOPE, CUBIC = math.sqrt(2 / math.pi), 0.044715
+CHUNK = 1 << 17
+"""So many numbers at a time stay in a core's cache."""
+
+
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
     {
         "gelu": F.gelu,
-        "gelu_tanh": partial(F.gelu, approximate="tanh"),
+        "gelu_tanh": gelu_tanh,
         "quick_gelu": quick_gelu,
         "silu": F.silu,
         "relu": F.relu,

@@ -36,3 +36,8 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     Source: Peebles and Xie 2022 (arXiv:2212.09748), section 3.2.
     """
     return torch.addcmul(shift.unsqueeze(1), x, 1 + scale.unsqueeze(1))
+
+
+def add_gated(h: Tensor, gate: Tensor, x: Tensor) -> Tensor:
+    """h + gate * x, with h and x [b,l,d] and gate [b,d], in one pass."""
+    return torch.addcmul(h, gate.unsqueeze(1), x)

@@ -33,6 +33,7 @@ class Times:
         threshold: quantile of |x0| for dynamic thresholding, which replaces the plain bound and is not
             pointwise.
         threshold_max: largest value that the quantile may take.
+        skipped: noisier steps that this run leaves out, as image-to-image does.
     """
 
     t: Tensor
@@ -42,6 +43,7 @@ class Times:
     clip: float | None = None
     threshold: float | None = None
     threshold_max: float = 1.0
+    skipped: int = 0
 
     @property
     def count(self) -> int:
@@ -131,6 +133,10 @@ class Sampler(ABC):
     def query(self, state: State, times: Times, i: int) -> tuple[Tensor, Tensor]:
         """x [b, ...] and t [b] of evaluation i, for the denoiser."""
         return state["x"], model_time(state["x"], times, self.level(i))
+
+    def put(self, state: State, x: Tensor, times: Times, i: int) -> State:
+        """State in which evaluation i asks about x, a latent of the same level; after the last, x is the result."""
+        return {**state, "x": x}
 
     @abstractmethod
     def update(

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mmm_graph.nn.init import xavier, zero
 from mmm_graph.nn.mlp import Mlp
-from mmm_graph.nn.norm import modulate
+from mmm_graph.nn.norm import add_gated, modulate
 
 
 class Stream(nn.Module):
@@ -38,8 +38,8 @@ class Stream(nn.Module):
     def leave(self, h: Tensor, attended: Tensor, rest: tuple[Tensor, ...]) -> Tensor:
         """h with the results of attention and MLP added."""
         gate1, shift, scale, gate2 = rest
-        h = h + gate1.unsqueeze(1) * attended
-        return h + gate2.unsqueeze(1) * self.mlp(modulate(self.norm2(h), shift, scale))
+        h = add_gated(h, gate1, attended)
+        return add_gated(h, gate2, self.mlp(modulate(self.norm2(h), shift, scale)))
 
 
 class PooledEmbedding(nn.Module):

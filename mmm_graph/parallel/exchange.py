@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmm_graph.parallel.product import product
+
 
 class Where(Protocol):
     """What an exchange reads of the place in the work it is bound to; `plan.ops.At` is one."""
@@ -131,6 +133,9 @@ class Single:
         padding: tuple[int, int],
     ) -> Tensor:
         before, after = padding
+        is_point = weight.shape[-1] == stride == 1 and padding == (0, 0)
+        if is_point and x.is_contiguous(memory_format=torch.channels_last):
+            return product(x.permute(0, 2, 3, 1), weight[..., 0, 0], bias).permute(0, 3, 1, 2)
         if before == after:
             return F.conv2d(x, weight, bias, stride, before)
         return F.conv2d(F.pad(x, (before, after, before, after)), weight, bias, stride)
@@ -141,7 +146,7 @@ class Single:
         return F.group_norm(x, num_groups, weight, bias, eps)
 
     def row_linear(self, layer: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return F.linear(x, weight, bias)
+        return product(x, weight, bias)
 
     def positions(self, grid: tuple[int, int], device: torch.device) -> Positions:
         height, width = grid

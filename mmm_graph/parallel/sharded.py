@@ -13,6 +13,7 @@ from mmm_graph.parallel import halo, positions, stats
 from mmm_graph.parallel.attend import attend, choose
 from mmm_graph.parallel.exchange import Positions, Where
 from mmm_graph.parallel.group import ALONE, Group
+from mmm_graph.parallel.product import product
 from mmm_graph.parallel.refuse import refuse_gradients, refuse_masks
 from mmm_graph.parallel.state import StateStore
 
@@ -126,9 +127,9 @@ class Sharded:
 
     def row_linear(self, layer: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if self.groups.tensor.size == 1:
-            return F.linear(x, weight, bias)
+            return product(x, weight, bias)
         refuse_gradients(layer, x)
-        total = self.groups.tensor.all_reduce(F.linear(x, weight))
+        total = self.groups.tensor.all_reduce(product(x, weight, None))
         return total if bias is None else total.add_(bias)
 
     def positions(self, grid: tuple[int, int], device: torch.device) -> Positions:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -68,6 +69,8 @@ def cut_columns(linear: nn.Linear, fused: int, first: int, last: int) -> None:
             matrices = whole.chunk(fused)
             keep(linear, name, torch.cat([matrix[first:last] for matrix in matrices]))
     linear.out_features = len(linear.weight)
+    for beside in _beside(linear):
+        beside.cut_columns(fused, first, last)
 
 
 def cut_rows(linear: nn.Linear, beside: int, first: int, last: int) -> None:
@@ -78,6 +81,22 @@ def cut_rows(linear: nn.Linear, beside: int, first: int, last: int) -> None:
     inputs = linear.weight.chunk(beside, dim=1)
     keep(linear, "weight", torch.cat([each[:, first:last] for each in inputs], dim=1))
     linear.in_features = linear.weight.shape[1]
+    for part in _beside(linear):
+        part.cut_rows(beside, first, last)
+
+
+class Beside(Protocol):
+    """What runs beside a linear layer's weight, as its child, and is cut with it."""
+
+    def cut_columns(self, fused: int, first: int, last: int) -> None:
+        """As the function of that name."""
+
+    def cut_rows(self, beside: int, first: int, last: int) -> None:
+        """As the function of that name."""
+
+
+def _beside(linear: nn.Module) -> list[Beside]:
+    return [child for child in linear.children() if hasattr(child, "cut_rows")]  # type: ignore[misc]
 
 
 def keep(linear: nn.Linear, name: str, part: Tensor) -> None:

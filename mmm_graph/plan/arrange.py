@@ -11,6 +11,7 @@ from mmm_graph.plan.axes import Axes
 from mmm_graph.plan.cost import parts_of, seconds
 from mmm_graph.plan.flow import Flow
 from mmm_graph.plan.legal import check_axes, check_loops
+from mmm_graph.plan.offload import read_offload
 from mmm_graph.plan.place import Branches, Placement, Plan, make_plan
 from mmm_graph.plan.rows import model_type
 from mmm_graph.registry.part import Part
@@ -84,6 +85,8 @@ class _Arrangement:
         loops = self._loops()
         self._refuse_other_keys()
         self._check_modes()
+        offload, wrong = read_offload(self.graph, self.registry, self.spec.offload, self._models)
+        self.problems += wrong
         placement = self._stages(axes) if self.spec.stages else self._pipes(axes)
         self.problems += check_axes(self.graph, self.registry, axes, self.flow)
         self.problems += check_loops(self.graph, self.registry, axes, loops)
@@ -93,6 +96,7 @@ class _Arrangement:
             made = make_plan(
                 self.graph, self.registry, placement, axes=axes, loops=loops, branches=branches, name=self.name,
                 microbatches=self.spec.microbatches, in_flight=self.spec.in_flight, ranks=self.spec.ranks,
+                offload=offload,
             )  # fmt: skip
         except InputError as error:
             raise InputError(self._placed(p) for p in error.problems) from error
@@ -123,9 +127,8 @@ class _Arrangement:
         return found
 
     def _refuse_other_keys(self) -> None:
-        for key in ("offload", "shard"):
-            if getattr(self.spec, key):
-                self._refuse("E209", f"`{key}` is not supported by this version", f"leave `{key}` out")
+        if self.spec.shard:
+            self._refuse("E209", "`shard` is not supported by this version", "leave `shard` out")
 
     def _check_modes(self) -> None:
         """What is said of an axis has a meaning there."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from mmm_graph.errors import InputError
 from mmm_graph.graph.graph import Graph
 from mmm_graph.plan.block import Blocks
-from mmm_graph.plan.holdings import holdings
+from mmm_graph.plan.holdings import Holding, holdings, resident
 from mmm_graph.plan.lower import project
-from mmm_graph.plan.memory import peak_of
+from mmm_graph.plan.memory import Peak, peak_of
+from mmm_graph.plan.offload import uses_of, with_leaves
 from mmm_graph.plan.ops import Program
 from mmm_graph.plan.partners import exchanges
 from mmm_graph.plan.pipeline import pipelines
@@ -27,7 +28,10 @@ from mmm_graph.registry.registry import Registry
 
 def program(graph: Graph, registry: Registry, plan: Plan, rank: int = 0) -> Program:
     """The Program of one request for all outputs, as the interpreter gets it."""
-    return project(whole_order(whole_blocks(graph, registry, plan)), rank)
+    blocks = whole_blocks(graph, registry, plan)
+    if plan.offload:
+        return rank_program(list(whole_order(blocks)), blocks, rank)
+    return project(whole_order(blocks), rank)
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def describe_plan(graph: Graph, registry: Registry, plan: Plan, requests: int = 
     held, exchanged = holdings(blocks, sizes, in_flight), list(exchanges(blocks, sizes))
     ranks = [
         {"rank": rank, "holds": [h.dump() for h in held if h.rank == rank], "value_bytes": None, "unknown": [],
-         "exchanges": [e.dump() for e in exchanged if e.rank == rank], "sends": [], "program": []}
+         "exchanges": [e.dump() for e in exchanged if e.rank == rank], "sends": [], "program": [], "peak": None}
         for rank in range(plan.ranks)
     ]  # fmt: skip
     loops = [pipe.dump() | {"lines": [*pipe.lines()]} for pipe in pipelines(blocks, requests)]
@@ -77,7 +81,7 @@ def describe_plan(graph: Graph, registry: Registry, plan: Plan, requests: int = 
         if any(p.code != "E515" for p in error.problems):
             raise
         return Description({**data, "untold": "; ".join(p.message for p in error.problems)}, None)
-    _tell_ranks(ranks, sequence, blocks, sizes)
+    _tell_ranks(ranks, sequence, sizes, held)
     timeline = simulate(blocks, requests=requests)
     for loop in loops:
         depth = len(blocks.flow.sites[loop["loop"]].scope)
@@ -91,15 +95,39 @@ def default_batch(graph: Graph) -> int | None:
     return max(lengths, default=None)
 
 
+def rank_program(sequence: Sequence[Step], blocks: Blocks, rank: int) -> Program:
+    """What a rank does, with the weights that leave."""
+    offloaded = blocks.plan.offload
+    own = project(sequence, rank)
+    return with_leaves(own, uses_of(blocks.flow, offloaded), offloaded) if offloaded else own
+
+
+def peaks(graph: Graph, registry: Registry, plan: Plan) -> list[Peak] | None:
+    """What each rank needs for one request; None where nobody can say what is cut."""
+    blocks = whole_blocks(graph, registry, plan)
+    sizes = Sizes(blocks, default_batch(graph) or 1)
+    held = holdings(blocks, sizes)
+    try:
+        sequence = list(whole_order(blocks))
+    except InputError as error:
+        if any(p.code != "E515" for p in error.problems):
+            raise
+        return None
+    programs = [rank_program(sequence, blocks, rank) for rank in range(plan.ranks)]
+    return [peak_of(p, sizes, resident(blocks, held, rank)) for rank, p in enumerate(programs)]
+
+
 def _tell_ranks(
-    ranks: Sequence[dict[str, Any]], sequence: Sequence[Step], blocks: Blocks, sizes: Sizes
+    ranks: Sequence[dict[str, Any]], sequence: Sequence[Step], sizes: Sizes, held: Sequence[Holding]
 ) -> None:
+    blocks = sizes.blocks
     edges = edges_of(sequence, blocks, sizes)
     for rank, found in enumerate(ranks):
-        peak = peak_of(project(sequence, rank), sizes)
+        peak = peak_of(rank_program(sequence, blocks, rank), sizes, resident(blocks, held, rank))
         found["value_bytes"], found["unknown"] = peak.bytes, sorted(peak.unknown)
+        found["peak"] = {**asdict(peak.worst), "bytes": peak.worst.bytes}
         found["sends"] = [edge.dump() for edge in edges if edge.source == rank]
-        found["program"] = list(tell(project(sequence, rank), blocks))
+        found["program"] = list(tell(rank_program(sequence, blocks, rank), blocks))
 
 
 def _simulated(timeline: Timeline) -> dict[str, Any]:

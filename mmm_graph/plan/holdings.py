@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from mmm_graph.graph.graph import Call
 from mmm_graph.plan.block import Blocks
-from mmm_graph.plan.cost import call_flops, parts_of, weight_bytes
-from mmm_graph.plan.memory import buffer_bytes
+from mmm_graph.plan.cost import DTYPE_BYTES, call_flops, parts_of, weight_bytes
+from mmm_graph.plan.memory import Resident, buffer_bytes
+from mmm_graph.plan.offload import uses_of
 from mmm_graph.plan.place import Plan, Slice
 from mmm_graph.plan.rows import model_type
 from mmm_graph.plan.sizes import Sizes
+from mmm_graph.registry.part import Part
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class Holding:
         weight_bytes: of its parts; under `tensor` as if all of them were divided.
         flops_per_call: of this rank, for one batch element.
         buffer_bytes: keys and values kept between evaluations.
+        offload: how its weights come and go; "" where they stay.
+        at_once_bytes: of its weights, at most, on the device.
     """
 
     rank: int
@@ -33,6 +38,8 @@ class Holding:
     weight_bytes: int
     flops_per_call: float
     buffer_bytes: int = 0
+    offload: str = ""
+    at_once_bytes: int = 0
 
     def dump(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -55,12 +62,46 @@ def holdings(blocks: Blocks, sizes: Sizes, requests: int = 1) -> list[Holding]:
             weights, work = _share(blocks, name, piece)
             axes = plan.axes_of(name)
             kept = buffer_bytes(blocks, sizes, name, piece, requests)
+            how, at_once = _offloaded(blocks, name, piece, weights)
             found += [
                 Holding(rank, name, graph.models[name].kind, _parts(blocks, name, piece), _shared(plan, name, piece),
-                        weights // axes["tensor"], flops * work / (axes.pieces * axes["tensor"]), kept)
+                        weights // axes["tensor"], flops * work / (axes.pieces * axes["tensor"]), kept,
+                        how, at_once // axes["tensor"])
                 for rank in piece.ranks
             ]  # fmt: skip
     return found
+
+
+def resident(blocks: Blocks, held: Iterable[Holding], rank: int) -> Resident:
+    """What of a rank's weights is on its device, and when."""
+    mine = [h for h in held if h.rank == rank]
+    coming: dict[str, int] = {}
+    for h in mine:
+        if h.offload:
+            coming[h.model] = coming.get(h.model, 0) + h.at_once_bytes
+    always = sum(h.weight_bytes for h in mine if not h.offload)
+    buffers = sum(h.buffer_bytes for h in mine)
+    return Resident(always, coming, buffers, uses_of(blocks.flow, blocks.plan.offload))
+
+
+def _offloaded(blocks: Blocks, name: str, piece: Slice, weights: int) -> tuple[str, int]:
+    """(how in words, most bytes at once): by block there is room for so many of the heaviest part."""
+    said = blocks.plan.offload.get(name)
+    if said is None:
+        return "", weights
+    words = f"offloaded by {said.by}, from {said.from_}"
+    if said.by == "model":
+        return words, weights
+    model = blocks.graph.models[name]
+    own = [part.params for part in _own(blocks, name, piece)]
+    most = max(own) * min(said.ahead + 1, len(own))
+    return f"{words}, {said.ahead} ahead", most * DTYPE_BYTES[model.dtype or "f32"]
+
+
+def _own(blocks: Blocks, name: str, piece: Slice) -> Sequence[Part]:
+    """Parts whose weights a slice has."""
+    parts = parts_of(blocks.graph.models[name], model_type(blocks.graph, blocks.registry, name))
+    return parts if name in blocks.plan.warm_rows else parts[piece.a : piece.b]
 
 
 def _share(blocks: Blocks, name: str, piece: Slice) -> tuple[int, float]:
@@ -68,7 +109,7 @@ def _share(blocks: Blocks, name: str, piece: Slice) -> tuple[int, float]:
     model = blocks.graph.models[name]
     kind = model_type(blocks.graph, blocks.registry, name)
     parts = parts_of(model, kind)
-    own = parts if name in blocks.plan.warm_rows else parts[piece.a : piece.b]
+    own = _own(blocks, name, piece)
     params, flops = sum(p.params for p in parts), sum(p.flops for p in parts)
     weights = weight_bytes(model, kind) * sum(p.params for p in own) // params if params else 0
     return weights, sum(p.flops for p in parts[piece.a : piece.b]) / flops if flops else 0.0

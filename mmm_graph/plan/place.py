@@ -12,6 +12,7 @@ from mmm_graph.plan.axes import Axes, Team, alone
 from mmm_graph.plan.cost import parts_of
 from mmm_graph.plan.flow import Flow
 from mmm_graph.plan.homes import Homes, everywhere
+from mmm_graph.plan.offload import Offloaded, check_offload, model_offloads
 from mmm_graph.plan.rewrite import find_branches
 from mmm_graph.plan.rows import Works, model_type
 from mmm_graph.registry.node_type import ModelType
@@ -50,6 +51,7 @@ class Plan:
         microbatches: parts of a batch that go through one after the other.
         in_flight: most requests at once; None = all.
         name: what the file calls it.
+        offload: models that are on their devices only while they are used.
     """
 
     ranks: int
@@ -64,12 +66,14 @@ class Plan:
     microbatches: int = 1
     in_flight: int | None = None
     name: str = ""
+    offload: Offloaded = field(default_factory=dict)
 
     def dump(self) -> dict[str, Any]:
         """Plain data for JSON."""
         found = asdict(self)
         found["loops"] = {path: loop.model_dump() for path, loop in self.loops.items()}
         found["pipelined"], found["warm_rows"] = sorted(self.pipelined), sorted(self.warm_rows)
+        found["offload"] = {name: said.model_dump(by_alias=True) for name, said in self.offload.items()}
         return found
 
     @property
@@ -122,6 +126,7 @@ def make_plan(  # noqa: PLR0913 - all that a plan may say
     in_flight: int | None = None,
     ranks: int = 1,
     name: str = "",
+    offload: Offloaded | None = None,
 ) -> Plan:
     """Place everything; by default on rank 0. What the file says comes here by `arrange`.
 
@@ -132,10 +137,12 @@ def make_plan(  # noqa: PLR0913 - all that a plan may say
         axes: by model; the ranks of each of its slices are theirs.
         loops: by path.
         ranks: at least so many.
+        offload: by model; None = as the models say.
 
     Raises:
         InputError: E511, slices that do not cover a model's parts in order; E512, more or fewer ranks in a slice than
-            its axes have; E513, a state that would have to travel; E520, ranks that cannot share a warm-up.
+            its axes have; E513, a state that would have to travel; E520, ranks that cannot share a warm-up; E525,
+            weights that cannot be offloaded so.
     """
     axes = {m: a for m, a in (axes or {}).items() if m in graph.models}
     models: dict[str, tuple[Slice, ...]] = {}
@@ -145,6 +152,9 @@ def make_plan(  # noqa: PLR0913 - all that a plan may say
         if slices is not None or kind.weights or its.sizes:
             slices = slices if slices is not None else [((0,), 0, len(parts_of(model, kind)))]
             models[model_name] = _check_chain(model, kind, slices, its)
+    offload = model_offloads(graph) if offload is None else offload
+    offload = {m: said for m, said in offload.items() if m in models}
+    check_offload(offload, axes, lambda model: graph.models[model].place)
     flow = Flow(graph)
     branch = find_branches(flow, axes)
     loops = {path: loop for path, loop in (loops or {}).items() if path in flow.sites}
@@ -153,7 +163,8 @@ def make_plan(  # noqa: PLR0913 - all that a plan may say
     warm = frozenset(m for m in warm & pipelined if len(models[m]) > 1)
     for name_ in sorted(warm):
         _check_warm(graph.models[name_], models[name_])
-    draft = Plan(1, models, {}, branches, axes, branch, loops, pipelined, warm, microbatches, in_flight, name)
+    draft = Plan(1, models, {}, branches, axes, branch, loops, pipelined, warm, microbatches, in_flight, name,
+                 offload)  # fmt: skip
     used = [r for chain in models.values() for s in chain for r in s.ranks]
     fixed = {p: alone(r) if isinstance(r, int) else r for p, r in (nodes or {}).items()}
     used += [m.rank for team in fixed.values() for m in team] + [ranks - 1]

@@ -74,15 +74,22 @@ class Sizes:
         return None if size is None else size.bytes(value)
 
     def inside(self, step: Step) -> int:
-        """Most bytes that a slice keeps between its parts for one batch element, whole images."""
+        """Most bytes that a call has within its parts for one batch element, whole images.
+
+        At each part that is the state so far, what the part writes, and the work space that it declares. A method that
+        is no path through the parts says nothing: 0.
+        """
         node = self.blocks.flow.sites[step.path].node
-        assert isinstance(node, Call)
+        if not isinstance(node, Call):
+            return 0
+        item_bytes = DTYPE_BYTES[self.graph.models[node.model].dtype or "f32"]
         held: dict[str, int] = {}
         most = 0
         for part in self._parts(node, step):
             made = {key: self._state(node, part, key, step) for key in part.writes}
             new = {key: size.numbers * size.item_bytes for key, size in made.items() if size is not None}
-            most = max(most, sum(held.values()) + sum(new.values()))
+            work = int(part.work * self.scale(node)) * item_bytes
+            most = max(most, sum(held.values()) + sum(new.values()) + work)
             held |= new
         return most
 
@@ -132,13 +139,16 @@ class Sizes:
         return size
 
     def _parts(self, node: Call, step: Step) -> Sequence[Part]:
-        """Parts that a slice runs."""
+        """Parts that a call or a slice of one runs."""
         kind, model = model_type(self.graph, self.blocks.registry, node.model), self.graph.models[node.model]
         method = kind.methods[node.method]
-        assert method.path is not None
-        a, b = int(str(step.fn[2])), int(str(step.fn[3]))
+        if method.path is None:
+            return ()
+        names = tuple(method.path(model.config, node.config))
+        if step.fn[0] == "slice":
+            names = names[int(str(step.fn[2])) : int(str(step.fn[3]))]
         table = {part.name: part for part in parts_of(model, kind)}
-        return [table[name] for name in tuple(method.path(model.config, node.config))[a:b]]
+        return [table[name] for name in names if name in table]
 
     def _state(self, node: Call, part: Part, key: str, step: Step) -> Size | None:
         """A key of the state between parts, as the table says."""

@@ -83,6 +83,8 @@ class _Reader:
             return f"{node}  {self._parts(item)}{_piece(at)}" + (f" -> {made}" if made else "")
         if kind == "op":
             return f"{node}{_piece(at)}" + (f" -> {made}" if made else "")
+        if kind == "leave":
+            return f"{item.fn[1]} leaves"
         if kind == "forget":
             return f"forget what {at.node} has kept"
         read = ", ".join(dict.fromkeys(self._short(v, loops) for _, v in item.reads))

@@ -4,7 +4,7 @@ from mmm_graph.registry.extension import Importer, PortKind, WeightSource
 from mmm_graph.registry.fields import Fields
 from mmm_graph.registry.foreign import Foreign
 from mmm_graph.registry.hooks import hookimpl, hookspec
-from mmm_graph.registry.layout import Cut, Layout, below
+from mmm_graph.registry.layout import Cut, Layout, below, turned
 from mmm_graph.registry.load import load_registry
 from mmm_graph.registry.node_type import (
     ROLES,
@@ -77,4 +77,5 @@ __all__ = [
     "registry_of",
     "resolve",
     "sampler_type",
+    "turned",
 ]

@@ -63,6 +63,10 @@ def check_contribution(part: Contribution, port_kinds: frozenset[str]) -> Contri
         _reference(f"saver {saver.format}", saver.function, "function")
     for importer in part.importers:
         _reference(f"importer {importer.foreign}", importer.function, "function")
+        if not isinstance(importer.marks, tuple) or not all(isinstance(m, str) for m in importer.marks):
+            raise ValueError(
+                f"importer {importer.foreign} has the marks {importer.marks!r}; expected a tuple of texts"
+            )
     return part
 
 

@@ -45,14 +45,18 @@ class WeightSource:
 
 @dataclass(frozen=True)
 class Importer:
-    """Makes a graph file from a folder that another library wrote, or a fragment of one from a part of it.
+    """Makes a graph file from a folder or file that another library wrote, or a fragment of one from a part of it.
 
     Attributes:
-        foreign: class name found in the folder's own config, such as "StableDiffusionPipeline".
+        foreign: class name found in the folder's own config, such as "StableDiffusionPipeline"; of single files, which
+            name no class, what such a file is called in errors.
         function: "package.module:function"; function(foreign: Foreign) -> dict: of a pipeline the graph file as data,
             of a part (a scheduler) whatever the importers of pipelines expect of it. ValueError refuses.
+        marks: of single files: patterns of names, with `*` for anything; a file is of this sort if it has a tensor for
+            each of them. Where several sorts fit, the one with most marks counts, then the one with the longest.
     """
 
     foreign: str
     function: str
     doc: str = ""
+    marks: tuple[str, ...] = ()

@@ -1,10 +1,11 @@
-"""A folder that another library wrote, as its importer sees it: configs, and models in the words of a graph file."""
+"""What another library wrote, as its importer sees it: configs, and models in the words of a graph file."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,19 @@ CONFIGS = ("model_index.json", "config.json", "scheduler_config.json")
 
 @dataclass
 class Foreign:
-    """A pipeline's folder, or one of its parts.
+    """A pipeline's folder, one of its parts, or a single file that holds all models of a pipeline.
 
     Attributes:
-        folder: on this machine.
+        folder: on this machine; of a single file, the file.
         link: the same as a graph file says it under `weights:`, such as "file:sd15" or "hf:org/repo".
         registry: what kinds there are.
         class_name: of what the folder holds.
         notes: what was left out, and why; shared by all parts.
+        shapes: of all tensors of a single file.
+        options: what the user says of a single file, which holds no configs: `prediction`, `tokenizer` and others of a
+            pipeline (links), `as_class` (of the pipeline that it shall be).
+        parts: components that an importer of single files made up.
+        unread: beginnings of the names of tensors that nobody needs.
     """
 
     folder: Path
@@ -34,6 +40,10 @@ class Foreign:
     class_name: str
     config: Mapping[str, Any]
     notes: list[str] = field(default_factory=list)
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
+    parts: Mapping[str, Foreign] = field(default_factory=dict)
+    unread: list[str] = field(default_factory=list)
 
     def part(self, name: str) -> Foreign:
         """A component of a pipeline.
@@ -41,12 +51,32 @@ class Foreign:
         Raises:
             InputError: E612, it is not there.
         """
+        if name in self.parts:
+            return self.parts[name]
         folder = self.folder / name
         if not self.has(name):
             message = f"{self.folder} ({self.class_name}) has no {name}"
             raise InputError(problem("E612", message, hint="the whole folder of the pipeline is needed"))
         config = read_config_file(folder)
         return Foreign(folder, f"{self.link}/{name}", self.registry, self.config[name][1], config, self.notes)
+
+    def pretend(
+        self, class_name: str, config: Mapping[str, Any], parts: Mapping[str, tuple[str, Mapping[str, Any]]]
+    ) -> Foreign:
+        """The same single file as a pipeline with configs, for the importer of folders.
+
+        Args:
+            config: of the pipeline.
+            parts: by name, the link to what it is made of and its config, which names its class.
+        """
+        made = {
+            name: Foreign(self.folder, link, self.registry, str(_class_of(said)), said, self.notes)
+            for name, (link, said) in parts.items()
+        }
+        index = {name: ["", part.class_name] for name, part in made.items()}
+        return Foreign(
+            self.folder, self.link, self.registry, class_name, {**config, **index}, self.notes, parts=made
+        )
 
     def has(self, name: str) -> bool:
         """Whether the pipeline has a component of that name."""
@@ -103,6 +133,14 @@ class Foreign:
         if self.has(name):
             self.notes.append(f"{name} ({self.config[name][1]}) is left out: {why}")
 
+    def leave_unread(self, what: str, why: str, *beginnings: str) -> None:
+        """Say that tensors of a single file do not come along, if there are any. All others must be read by a model."""
+        found = [name for name in self.shapes if name.startswith(beginnings)]
+        self.unread += beginnings
+        if found:
+            which = found[0] if len(found) == 1 else f"{len(found)} tensors, such as {found[0]}"
+            self.notes.append(f"{what} ({which}) is left out: {why}")
+
     def expect(self, *names: str) -> None:
         """Refuse components that the importer does not know.
 
@@ -136,11 +174,41 @@ def open_foreign(folder: Path, link: str, registry: Registry) -> Foreign:
         InputError: E612, it has no config that names its class.
     """
     config = read_config_file(folder)
-    name = config.get("_class_name") or next(iter(config.get("architectures") or ()), None)
+    name = _class_of(config)
     if not isinstance(name, str):
         message = f"{folder} has no {' or '.join(CONFIGS[:2])} that names a class"
         raise InputError(problem("E612", message, hint="name a folder that diffusers or transformers saved"))
     return Foreign(folder, link, registry, name, config)
+
+
+def _class_of(config: Mapping[str, Any]) -> Any:
+    return config.get("_class_name") or next(iter(config.get("architectures") or ()), None)
+
+
+def recognise(
+    file: Path,
+    link: str,
+    registry: Registry,
+    shapes: Mapping[str, tuple[int, ...]],
+    options: Mapping[str, str],
+) -> Foreign:
+    """A single file, by the names of its tensors.
+
+    Raises:
+        InputError: E612, nobody knows such files.
+    """
+    sorts = [i for i in registry.importers.values() if i.marks and _has_all(shapes, i.marks)]
+    if not sorts:
+        found = ", ".join(sorted(shapes)[:5]) or "nothing"
+        message = f"{file} holds {len(shapes)} tensors of no sort of file that is known: {found}"
+        hint = "name a file with all models of a pipeline, or the folder that `save_pretrained` wrote"
+        raise InputError(problem("E612", message, hint=hint))
+    best = max(sorts, key=lambda importer: (len(importer.marks), sum(map(len, importer.marks))))
+    return Foreign(file, link, registry, best.foreign, {}, shapes=shapes, options=options)
+
+
+def _has_all(names: Iterable[str], marks: Iterable[str]) -> bool:
+    return all(any(fnmatchcase(name, mark) for name in names) for mark in marks)
 
 
 def read_config_file(folder: Path) -> dict[str, Any]:

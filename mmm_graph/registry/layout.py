@@ -11,11 +11,22 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Cut:
-    """One of `count` equal pieces of a tensor of theirs along its first axis, such as q of a fused qkv."""
+    """One of `count` equal pieces of a tensor of theirs along its first axis, such as q of a fused qkv.
+
+    Attributes:
+        index: of the piece; several are taken one after the other: (1, 0) of 2 are the halves in the other order.
+        transposed: what is cut is a matrix whose axes are the other way round.
+    """
 
     name: str
-    index: int
+    index: int | tuple[int, ...]
     count: int
+    transposed: bool = False
+
+
+def turned(name: str) -> Cut:
+    """A whole matrix of theirs whose axes are the other way round: they multiply with it from the right."""
+    return Cut(name, 0, 1, transposed=True)
 
 
 Rows = Mapping[str, str | Cut]
@@ -27,12 +38,38 @@ class Theirs:
 
     Attributes:
         names: of their tensor, and of its copies if they keep several; all are equal.
-        index, count: the piece of it that is ours, along the first axis.
+        pieces, count: which of so many equal pieces of it are ours, along the first axis, in our order.
+        transposed: the axes of a matrix are the other way round.
     """
 
     names: tuple[str, ...]
-    index: int = 0
+    pieces: tuple[int, ...] = (0,)
     count: int = 1
+    transposed: bool = False
+
+    def whole(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of their tensor, from that of ours."""
+        there = shape[::-1] if self.transposed else shape
+        if self.count == 1:
+            return there
+        return (there[0] * self.count // len(self.pieces), *there[1:])
+
+    def of(self, value: Any) -> Any:
+        """What is ours of a tensor of theirs; a view of it where that is possible."""
+        if self.count > 1 and len(self.pieces) == 1:
+            value = value.chunk(self.count)[self.pieces[0]]
+        elif self.count > 1:
+            value = value.unflatten(0, (self.count, -1))[list(self.pieces)].flatten(0, 1)
+        return value.T if self.transposed else value
+
+    def parts(self, value: Any) -> dict[int, Any]:
+        """A tensor of ours -> their pieces, by index."""
+        there = value.T if self.transposed else value
+        return (
+            dict(zip(self.pieces, there.chunk(len(self.pieces)), strict=True))
+            if self.count > 1
+            else {0: there}
+        )
 
 
 @dataclass(frozen=True)
@@ -107,8 +144,8 @@ def _pattern(prefix: str) -> re.Pattern[str]:
 
 def _place(row: str | Cut, numbers: Mapping[str, str], copies: int) -> Theirs:
     cut = row if isinstance(row, Cut) else Cut(row, 0, 1)
-    text, index, count, end = cut.name, cut.index, cut.count, numbers["end"]
-    if "{*}" not in text:
-        return Theirs((text.format(**numbers) + end,), index, count)
-    each = (text.replace("{*}", str(k)) for k in range(copies))
-    return Theirs(tuple(name.format(**numbers) + end for name in each), index, count)
+    text, end = cut.name, numbers["end"]
+    each = [text.replace("{*}", str(k)) for k in range(copies)] if "{*}" in text else [text]
+    names = tuple(name.format(**numbers) + end for name in each)
+    pieces = cut.index if isinstance(cut.index, tuple) else (cut.index,)
+    return Theirs(names, pieces, cut.count, cut.transposed)

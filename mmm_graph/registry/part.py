@@ -15,6 +15,7 @@ class Part:
         reads, writes: state keys. A Cond input arrives flattened: `cond.embeds`.
         params: number of weights it holds.
         flops: multiply-adds x 2 for one batch element at the config's own size.
+        work: numbers that it has at once beside what it reads, for one batch element at the config's own size.
         sizes: numbers in each key that it writes, for one batch element at the config's own size.
         kept: numbers that its attention keeps for one batch element and branch in a pipelined loop (keys, values).
     """
@@ -24,6 +25,7 @@ class Part:
     writes: tuple[str, ...]
     params: int = 0
     flops: float = 0.0
+    work: int = 0
     sizes: Mapping[str, int] = field(default_factory=dict)
     kept: int = 0
 

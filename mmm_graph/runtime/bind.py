@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mmm_graph.errors import RunError, problem
 from mmm_graph.graph.graph import Call, Node, Op
+from mmm_graph.nn.kept import Kept
 from mmm_graph.nn.noise import Noise
 from mmm_graph.plan.flow import Flow, keyed, optional_keys
 from mmm_graph.plan.ops import At, Fn
@@ -21,7 +22,9 @@ from mmm_graph.runtime.arguments import Values, arguments, index_depths, plain, 
 from mmm_graph.runtime.bound import Bound, Finish, Function
 from mmm_graph.runtime.build import Built
 from mmm_graph.runtime.copies import EVERY_KEY, copy, join, shared_keys
+from mmm_graph.runtime.offload import WHOLE
 from mmm_graph.runtime.shapes import FLOATS, check_outputs
+from mmm_graph.runtime.traced import traced
 from mmm_graph.runtime.values import Absent
 
 
@@ -90,7 +93,7 @@ class Binder(dict[Fn, Bound]):
 
         def first(args: Values, at: At) -> Mapping[str, Any]:
             """Nothing is imported or loaded before a node really runs."""
-            bound.function = self._graded(path, self._exchanged(node, make()))
+            bound.function = self._graded(path, self._exchanged(node, self._present(node, make())))
             return bound.function(args, at)
 
         bound.function = first
@@ -126,6 +129,27 @@ class Binder(dict[Fn, Bound]):
 
         return run
 
+    def _present(self, node: Node, function: Function) -> Function:
+        """Bring offloaded models that are not made of parts; the parts of the others bring their own weights."""
+        names = (
+            (node.model,)
+            if isinstance(node, Call)
+            else (*node.uses.values(),)
+            if isinstance(node, Op)
+            else ()
+        )
+        rooms = [self.context.models[name].room for name in names]
+        whole = [room for room in rooms if room is not None and WHOLE in room.units]
+        if not whole:
+            return function
+
+        def run(args: Values, at: At) -> Mapping[str, Any]:
+            for room in whole:
+                room.enter(WHOLE)
+            return function(args, at)
+
+        return run
+
     def _op(self, node: Op, kind: OpType) -> Function:
         const: Values = {}
         if kind.config.model_fields:
@@ -137,7 +161,9 @@ class Binder(dict[Fn, Bound]):
     def _method(self, node: Call, built: Built, method: Method) -> Function:
         name = method.attribute or ("__call__" if node.method == "forward" else node.method)
         const: Values = {"config": node.config} if method.config.model_fields else {}
-        call = getattr(built.object, name)
+        call = (
+            traced(getattr(built.object, name), built) if built.type.weights else getattr(built.object, name)
+        )
         function = self._python(node, call, (method.inputs, method.returns), const, method.noise)
         return _cast_first(function, _cast_keys(node, method.inputs), built.object)
 
@@ -174,7 +200,7 @@ class Binder(dict[Fn, Bound]):
         parts = [(name, built.object.parts[name]) for name in names[a:b]]
         assert built.type.parts is not None
         declared = {part.name: frozenset(part.writes) for part in built.type.parts(built.node.config)}
-        checked: set[str] = set()
+        checked, is_traced = set[str](), built.node.compile is not None
         depths = index_depths(node, self.flow.sites[node.path].scope)
         keys = dict.fromkeys(_state_keys(method.inputs))
         finish = self._finisher(node) if b == len(names) else _same
@@ -183,15 +209,21 @@ class Binder(dict[Fn, Bound]):
             state = {**keys, **args}
             for key, depth in depths.items():
                 state[key] = at.step[depth]
+            return finish(forward(state, at.patch > 0 or at.member > 0), at)
+
+        def through(state: Values, apart: bool) -> Values:
             for name, part in parts:
                 written = part(state)
                 if name not in checked:
-                    checked.add(name)
                     _check_part(name, written, declared[name])
+                    if not is_traced:  # there it costs nothing, and a set that changes is traced again
+                        checked.add(name)
                 state.update(written)
-                for key in joint if at.patch > 0 or at.member else ():
+                for key in joint if apart else ():
                     state.pop(key, None)
-            return finish(state, at)
+            return state
+
+        forward = traced(through, built)
 
         return _cast_first(run, _cast_keys(node, method.inputs), built.object)
 
@@ -278,12 +310,16 @@ def _cast_first(function: Function, keys: tuple[str, ...], model: Any) -> Functi
     dtype = next((p.dtype for p in weights if p.is_floating_point()), None)
     if dtype is None or not keys:
         return function
+    kept = Kept()  # a condition stays the same object in every step, so that layers know it again
+
+    def to_dtype(value: Tensor) -> Tensor:
+        return value.to(dtype)
 
     def run(args: Values, at: At) -> Mapping[str, Any]:
         for key in keys:
             value = args.get(key)
             if isinstance(value, Tensor) and value.dtype is not dtype and value.is_floating_point():
-                args[key] = value.to(dtype)
+                args[key] = kept.of(value, to_dtype) if "." in key else value.to(dtype)
         return function(args, at)
 
     return run

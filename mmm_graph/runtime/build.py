@@ -5,24 +5,32 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from mmm_graph.checkpoint.load import load_module
+from mmm_graph.checkpoint.load import Weights
 from mmm_graph.checkpoint.reader import hash_file, open_checkpoint
 from mmm_graph.checkpoint.source import Source, resolve_source
 from mmm_graph.errors import MmmError, Problem, RunError, problem
 from mmm_graph.graph.graph import ModelNode
+from mmm_graph.nn.fused import fuse
+from mmm_graph.nn.kept import Kept, find_kept
+from mmm_graph.nn.linear import use_products
+from mmm_graph.nn.lora import set_scales
 from mmm_graph.parallel.exchange import Exchange, install
 from mmm_graph.parallel.tensor import shard_weights
 from mmm_graph.registry.node_type import ModelType, resolve
 from mmm_graph.registry.registry import Registry
+from mmm_graph.runtime.attach import add_loras, check_merged, check_parts, digest, find_loras, fit_loras
+from mmm_graph.runtime.offload import Offload, offload_from_host, offload_to_disk, stream_parts
+from mmm_graph.spec.offload import OffloadSpec
 
 _BUILDING = threading.RLock()
 """Ranks may be threads, and constructors draw from the one generator of the process."""
@@ -41,6 +49,9 @@ class Built:
         parts: names of those that this rank has; None = all.
         columns: (index, how many ranks) that split heads and columns of the weights; None = they are whole.
         base: the whole model that this is one rank's share of.
+        offload: how its weights come and go; None = they stay on the device.
+        room: where they are now; None until it is built, and where they stay.
+        loras: files of the LoRAs of `node.attach`.
     """
 
     node: ModelNode
@@ -52,12 +63,38 @@ class Built:
     parts: frozenset[str] | None = None
     columns: tuple[int, int] | None = None
     base: Built | None = None
+    loras: tuple[Source, ...] = ()
+
+    offload: OffloadSpec | None = None
+    room: Offload | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._shares: WeakSet[Built] = WeakSet()
+        self._kept: list[Kept] = []
+        if self.base is not None:
+            self.base._shares.add(self)
 
     def attach(self, exchange: Exchange) -> None:
         """Give its layers an exchange, now and when it is built."""
         self.exchange = exchange
         if "object" in self.__dict__:
             install(self.object, exchange)
+
+    def forget(self) -> None:
+        """What its layers kept of a run that is over."""
+        for kept in self._kept:
+            kept.forget()
+
+    def rescale(self, node: ModelNode) -> None:
+        """Take the scales of LoRAs from a node that differs in nothing else; nothing is loaded again.
+
+        Shares of this model on ranks that are threads take them too. No run may be going on.
+        """
+        self.node = node
+        if "object" in self.__dict__:
+            set_scales(self.object, [lora.scale for lora in node.attach])
+        for share in self._shares:
+            share.rescale(node)
 
     @cached_property
     def object(self) -> Any:
@@ -73,10 +110,11 @@ class Built:
         try:
             if not self.type.weights:
                 return _build_plain(self)
-            module = _load(self) if self.source is not None else _initialise(self)
-            if self.columns is not None:
-                shard_weights(module, *self.columns)
-            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # else reordered every call
+            module, self.room = _made(self)
+            use_products(module)
+            if self.device.type == "cuda" and self.room is None:
+                fuse(module)
+            self._kept = find_kept(module)
             if self.exchange is not None:
                 install(module, self.exchange)
             return module
@@ -86,17 +124,30 @@ class Built:
             what = f"{self.node.name} ({self.type.kind}) cannot be built: {type(error).__name__}: {error}"
             raise RunError(problem("E620", what, self.node.place)) from error
 
-    @cached_property
+    @property
     def identity(self) -> str:
-        """Tells apart models of one process without reading their weights: files by path, size and time."""
-        if self.source is None:
-            return self.fingerprint
-        stats = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in _files(self.source.path)]
-        return f"{self.source.prefix} {stats}"
+        """Tells apart models of one process without reading their weights: files by path, size and time; LoRAs."""
+        loras = [(lora.scale, lora.merge) for lora in self.node.attach]
+        return f"{self._stats} {loras}" if loras else self._stats
+
+    @cached_property
+    def _stats(self) -> str:
+        own = _stats(self.source) if self.source is not None else self._own_fingerprint
+        return " ".join([own, *map(_stats, self.loras)])
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the weights (of an initialised model: of how it is initialised); "" for models without."""
+        """Hash of the weights (of an initialised model: of how it is initialised); "" for models without.
+
+        With LoRAs it is of their files too, not of their scales, which are told by the graph and its params.
+        """
+        if not self.loras:
+            return self._own_fingerprint
+        texts = [self._own_fingerprint, *(f"{digest(s)}#{s.prefix}" for s in self.loras)]
+        return hashlib.blake2b(" ".join(texts).encode(), digest_size=16).hexdigest()
+
+    @cached_property
+    def _own_fingerprint(self) -> str:
         if self.source is not None:
             return _hash_source(self.source, tensors=self.type.weights)
         if not self.type.weights:
@@ -129,7 +180,8 @@ def build_models(  # noqa: PLR0913 - one place where all that decides about weig
         online: `hf:` weights that are not on this machine may be downloaded.
 
     Raises:
-        RunError: E601, a model has neither weights nor `init:`; E602, E603, its weights cannot be found. All of them.
+        RunError: E601, a model has neither weights nor `init:`; E602, E603, its weights or a LoRA cannot be found;
+            E604, E605, E630, E632, a LoRA is none, or not all of it is taken. All of them.
     """
     found: dict[str, Built] = {}
     problems: list[Problem] = []
@@ -140,13 +192,15 @@ def build_models(  # noqa: PLR0913 - one place where all that decides about weig
         assert isinstance(kind, ModelType)
         try:
             source = None if name in fresh else _find_source(node, kind, registry, (base, overlay), online)
+            loras = find_loras(node, registry, base=base, online=online)
         except MmmError as error:
             problems += error.problems
             continue
         if source is None and kind.weights and node.init is None and name not in fresh:
             hint = f"give it `weights:`, `init: default` for random ones, or a folder that holds {name}.safetensors"
             problems.append(problem("E601", f"{name} ({node.kind}) has no weights", node.place, hint))
-        found[name] = Built(node, kind, torch.device(device), source, seed)
+        found[name] = Built(node, kind, torch.device(device), source, seed, loras=loras)
+    problems += check_parts(models, {name: built.loras for name, built in found.items()})
     if problems:
         raise RunError(problems)
     return found
@@ -171,6 +225,28 @@ def _find_source(
     )
 
 
+def _made(built: Built) -> tuple[nn.Module, Offload | None]:
+    """The module with its weights where they belong."""
+    if built.offload is None:
+        return _whole(built, built.device), None
+    if built.offload.from_ == "disk":
+        module, room = _load(built, built.device)
+        assert room is not None
+    else:
+        module = _whole(built, torch.device("cpu"))
+        room = offload_from_host(module, built.offload, built.device)
+    stream_parts(module, room)
+    return module, room
+
+
+def _whole(built: Built, device: torch.device) -> nn.Module:
+    module = _load(built, device)[0] if built.source is not None else _initialise(built, device)
+    if built.columns is not None:
+        shard_weights(module, *built.columns)
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # else reordered every call
+    return module
+
+
 def _build_plain(built: Built) -> Any:
     """A model without weights; files that it has are its own business."""
     make = resolve(built.type.builder)
@@ -181,40 +257,56 @@ def _build_plain(built: Built) -> Any:
     )
 
 
-def _initialise(built: Built) -> nn.Module:
+def _initialise(built: Built, device: torch.device) -> nn.Module:
     """The constructor's own initialisation, from a seed of its own."""
     text = f"init {built.seed} {built.node.name}"
     key = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key)
         module: nn.Module = resolve(built.type.builder)(built.node.config)
+    add_loras(module, built.node, fit_loras(module, built.node, built.type, built.loras))
     _keep_parts(module, built.parts)
-    return module.to(device=built.device, dtype=_dtype(built)).eval()
+    return module.to(device=device, dtype=_dtype(built)).eval()
 
 
-def _load(built: Built) -> nn.Module:
-    """Built on the meta device, so that nothing is initialised twice, then filled from the checkpoint."""
+def _load(built: Built, device: torch.device) -> tuple[nn.Module, Offload | None]:
+    """Built on the meta device, so that nothing is initialised twice, then filled from the checkpoint.
+
+    What rests on disk is not filled yet.
+    """
     assert built.source is not None
     make, node = resolve(built.type.builder), built.node
     with torch.device("meta"):
         module: nn.Module = make(node.config)
-    load_module(
+    checkpoint = open_checkpoint(built.source.path)
+    check_merged(checkpoint, node, built.loras)
+    loras = fit_loras(module, node, built.type, built.loras)
+    weights = Weights(
         module,
-        open_checkpoint(built.source.path),
+        checkpoint,
         prefix=built.source.prefix,
         layouts=built.type.layouts,
         config=node.config,
-        dtype=_dtype(built),
-        device=built.device,
         what=f"weights of {node.name}",
         place=node.place,
-        keep=lambda name: built.parts is None or _part_of(name) in (*built.parts, ""),
     )
+    keep = lambda name: _is_kept(built, name)  # noqa: E731
+    room: Offload | None = None
+    if built.offload is not None and built.offload.from_ == "disk":
+        _keep_parts(module, built.parts)
+        room = offload_to_disk(module, weights, built.offload, dtype=_dtype(built), device=device)
+    else:
+        weights.load(module, dtype=_dtype(built), device=device, keep=keep)
+    add_loras(module, node, loras, keep)
     _keep_parts(module, built.parts)
     if any(b.is_meta for b in module.buffers()):
         with _SkipInit():
-            _copy_buffers(make(node.config), module, built.device)
-    return module.eval()
+            _copy_buffers(make(node.config), module, device)
+    return module.eval(), room
+
+
+def _is_kept(built: Built, name: str) -> bool:
+    return built.parts is None or _part_of(name) in (*built.parts, "")
 
 
 def _part_of(name: str) -> str:
@@ -266,6 +358,12 @@ def _hash_source(source: Source, *, tensors: bool) -> str:
         digest.update(file.name.encode())
         hash_file(digest, file)
     return digest.hexdigest()
+
+
+def _stats(source: Source) -> str:
+    return (
+        f"{source.prefix} {[(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in _files(source.path)]}"
+    )
 
 
 def _files(path: Path) -> list[Path]:

@@ -125,4 +125,5 @@ class Preparer:
         return make_plan(
             graph, self.registry, placement, nodes=nodes, branches=given.branches, axes=given.axes, name=given.name,
             loops=given.loops, microbatches=given.microbatches, in_flight=given.in_flight, ranks=given.ranks,
+            offload=given.offload,
         )  # fmt: skip

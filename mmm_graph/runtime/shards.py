@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from mmm_graph.errors import InputError, problem
+from mmm_graph.errors import InputError, RunError, problem
 from mmm_graph.parallel.group import ALONE, Group
 from mmm_graph.parallel.sharded import Groups, ShardConfig, Sharded
 from mmm_graph.plan.axes import Axes
@@ -34,6 +34,7 @@ class Shards:
 
         Raises:
             InputError: E521, a rank is in two slices of a model whose other ranks differ.
+            RunError: E621, weights that would come from a file are in none.
         """
         found: dict[str, Built] = {}
         for name in sorted(base):
@@ -50,17 +51,23 @@ class Shards:
         return found
 
     def _shard(self, base: Built, plan: Plan, name: str, rank: int) -> Built:
-        """The model with what this rank has of it; where that is all, and no layer asks anybody, it is the model."""
-        chain, axes = plan.models[name], plan.axes_of(name)
-        if len(chain) == 1 and not plan.asks(name):
+        """The model with what this rank has of it; where that is all, and no layer asks anybody, it is the model.
+
+        An offloaded one is the rank's own: its weights come and go as this rank needs them.
+        """
+        chain, axes, offload = plan.models[name], plan.axes_of(name), plan.offload.get(name)
+        if len(chain) == 1 and not plan.asks(name) and offload is None:
             return base
-        key = (name, rank, chain, axes, name in plan.pipelined, name in plan.warm_rows)
+        if offload is not None and offload.from_ == "disk" and base.source is None:
+            message = f"{name} cannot come from disk: its weights are made by `init:`, and are in no file"
+            raise RunError(problem("E621", message, base.node.place, "from: host, or give it `weights:`"))
+        key = (name, rank, chain, axes, name in plan.pipelined, name in plan.warm_rows, offload)
         kept = self._kept.get(key)
         if kept is None or kept.base is not base:
             own = [s for s in chain if rank in s.ranks]
             parts = _own_parts(base, own) if len(chain) > 1 and name not in plan.warm_rows else None
             kept = self._kept[key] = replace(
-                base, parts=parts, columns=_columns(chain, axes, rank), base=base
+                base, parts=parts, columns=_columns(chain, axes, rank), base=base, offload=offload
             )
         return kept
 

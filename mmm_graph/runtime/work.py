@@ -12,6 +12,7 @@ from torch import Tensor
 from mmm_graph.errors import InputError, MmmError, RunError, problem
 from mmm_graph.parallel.exchange import Exchange
 from mmm_graph.plan.lower import project
+from mmm_graph.plan.offload import uses_of, with_leaves
 from mmm_graph.plan.ops import At, Fn, Instruction, Move, Program, Value
 from mmm_graph.plan.schedule import Step, order
 from mmm_graph.registry.registry import Registry
@@ -80,7 +81,8 @@ class Work:
         """Callables of the job's graph on a rank, kept between runs."""
         prepared, tools = job.prepared, self.tools
         plan = prepared.blocks.plan
-        models = tools.models if plan.is_whole else tools.shards.models(tools.models, plan, world)
+        plain = plan.is_whole and not plan.offload
+        models = tools.models if plain else tools.shards.models(tools.models, plan, world)
         sources = frozenset(n for n, v in job.given.items() if isinstance(v, Tensor) and v.requires_grad)
         key = (world.rank, self.train, sources if self.train else frozenset())
         binder = prepared.binders.get(key)
@@ -109,6 +111,8 @@ class Work:
         special["forget"] = lambda fn: Bound(
             lambda args, at: _forget(exchanges, at.request, at.node), raw=True
         )
+        built = {id(b): b for binder in binders.values() for b in binder.context.models.values()}.values()
+        special["leave"] = lambda fn: Bound(lambda args, at: _leave(built, str(fn[1])), raw=True)
         calls = {request: _Calls(binder, special) for request, binder in binders.items()}
         transport = world.transport()
         note = world.note if world.size > 1 else None
@@ -121,6 +125,9 @@ class Work:
             if failed is not None and self.tools.world is not None:
                 _share_failures(world, failed)
         finally:
+            _leave(built)
+            for model in built:
+                model.forget()
             for job in self.jobs:
                 _forget(exchanges, job.request.id)
                 transport.forget(job.request.id)
@@ -140,6 +147,10 @@ class Work:
         """A rank's Program, lazily. Where nothing is cut it depends on the graph and the request's id only: a short one
         is kept."""
         program = project(self._sequence(start), world.rank)
+        offloaded = {m: said for job in self.jobs for m, said in job.prepared.blocks.plan.offload.items()}
+        if offloaded:
+            uses = {job.request.id: uses_of(job.prepared.blocks.flow, offloaded) for job in self.jobs}
+            program = with_leaves(program, lambda run: uses[run.at.request](run), offloaded)
         plain = all(job.prepared.blocks.plan.is_plain for job in self.jobs)
         if len(self.jobs) != 1 or world.size != 1 or not plain:
             return program
@@ -194,6 +205,14 @@ def _forget(exchanges: Iterable[Exchange], request: str, loop: str = "") -> Mapp
     """What was kept of a request that has ended, or of a loop of it."""
     for exchange in exchanges:
         exchange.clear(request, loop)
+    return {}
+
+
+def _leave(models: Iterable[Built], name: str | None = None) -> Mapping[str, Any]:
+    """Offloaded weights leave the device: those of a model, or all when a run is over, however it ended."""
+    for built in models:
+        if built.room is not None and name in (None, built.node.name):
+            built.room.leave()
     return {}
 
 

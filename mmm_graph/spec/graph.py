@@ -24,6 +24,7 @@ from mmm_graph.spec.base import (
 )
 from mmm_graph.spec.files import mark_key
 from mmm_graph.spec.node import CollectSpec, LoopSpec, NodeSpec, PreviewSpec, SubgraphSpec
+from mmm_graph.spec.offload import Offload
 from mmm_graph.spec.params import ParamSpec
 from mmm_graph.spec.plan import ParallelSpec
 from mmm_graph.spec.scalars import describe
@@ -57,7 +58,7 @@ class InputSpec(Spec):
 
 
 class AttachSpec(Spec):
-    """Parts added to a model: another model, copied to every place, or LoRA weights."""
+    """Parts added to a model: another model, copied to every place, or LoRA weights (live, or merged when loaded)."""
 
     model: DottedName | None = None
     lora: str | None = None
@@ -66,12 +67,23 @@ class AttachSpec(Spec):
     offset: int = Field(0, ge=0)
     side: Literal["before", "after"] = "before"
     scale: Any = 1.0
+    merge: bool = False
 
     @model_validator(mode="after")
     def _check(self) -> AttachSpec:
         if (self.model is None) == (self.lora is None):
             raise refuse("E118", "attach takes exactly one of `model:` and `lora:`")
+        form, others = ("lora", _OF_MODEL) if self.model is None else ("model", _OF_LORA)
+        for key in others:
+            if key in self.model_fields_set:
+                raise refuse("E118", f"attach with `{form}:` has no `{key}:`", "leave it out", (key,))
         return self
+
+
+_OF_MODEL, _OF_LORA = ("at", "every", "offset", "side"), ("scale", "merge")
+
+
+CompileMode = Literal["default", "reduce-overhead", "max-autotune"]
 
 
 class ModelSpec(Spec):
@@ -86,8 +98,8 @@ class ModelSpec(Spec):
     attach: Items[AttachSpec] = ()
     use: dict[PortName, DottedName] = Field(default_factory=dict)
     quantize: str | None = None
-    compile: bool = False
-    offload: bool | str = False
+    compile: bool | CompileMode = False
+    offload: Offload = False
 
 
 class OutputSpec(Spec):

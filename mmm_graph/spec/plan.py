@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from mmm_graph.spec.base import DottedName, Items, Name, Spec, refuse, short_form
+from mmm_graph.spec.offload import Offloads
 from mmm_graph.spec.scalars import describe
 
 Axis = Literal["data", "cfg", "patch", "ulysses", "ring", "tensor"]
@@ -57,7 +58,7 @@ class PlanSpec(Spec):
         default_factory=dict
     )
     loops: dict[Name, LoopPlan] = Field(default_factory=dict)
-    offload: Items[DottedName] | bool = False
+    offload: Offloads | None = None
     microbatches: int = Field(1, ge=1)
     in_flight: int | None = Field(None, ge=1)
     shard: str | None = None

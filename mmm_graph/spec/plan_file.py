@@ -27,7 +27,10 @@ class NamedPlan(NamedTuple):
 
     def dump(self) -> dict[str, Any]:
         """Plain values that `read_plan` reads."""
-        return {"name": self.name, "spec": self.spec.model_dump(mode="json", exclude_unset=True)}
+        return {
+            "name": self.name,
+            "spec": self.spec.model_dump(mode="json", exclude_unset=True, by_alias=True),
+        }
 
 
 def read_plan(values: Mapping[str, Any], place: Place) -> NamedPlan:

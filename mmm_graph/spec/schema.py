@@ -185,7 +185,9 @@ def _node_rules(spec: GraphSpec, registry: Kinds, ops: Mapping[str, Any], config
     for name, item in _model_types(spec, registry).items():
         for i, (method, declared) in enumerate(item.methods.items()):
             then = {"config": configs.of(declared)}
-            if not spec.models[name].attach:  # attached parts bring inputs of their own
+            if not any(
+                a.model for a in spec.models[name].attach
+            ):  # attached models bring inputs of their own
                 then["in"] = _ports(declared)
             rules.append(_rule("call", [f"{name}.{method}", name] if i == 0 else [f"{name}.{method}"], then))
     return rules

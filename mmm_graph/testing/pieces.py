@@ -36,7 +36,7 @@ def check_rowwise(where: str, ports: Ports, call: Invocation, setup: Setup) -> N
     spans = in_two(where, total, 1)
 
     def run(**given: Any) -> dict[str, Any]:
-        noise = given.pop("noise", None)
+        noise = given.pop("noise", None) if call.noise else None
         found = []
         for span in spans:
             extra = {} if noise is None else {"noise": replace(noise, window=(*span, total))}

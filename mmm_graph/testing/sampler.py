@@ -73,12 +73,24 @@ def _drive(kind: str, sampler: Any, times: Times, target: Tensor, rows: slice = 
         if not same(state, before):
             raise AssertionError(f"{kind}.update changed the state that it was given; return a new dict")
         state = after
+        _check_put(kind, sampler, state, times, i + 1)
         track.append(sampler.latents(state))
     track.append(sampler.result(state))
     wrong = [list(v.shape) for v in track if v.shape != x.shape]
     if wrong:
         raise AssertionError(f"{kind}: latents or result have the shape {wrong[0]}, not {list(x.shape)}")
     return track
+
+
+def _check_put(kind: str, sampler: Any, state: Any, times: Times, i: int) -> None:
+    """A latent that is put in the place of the next question is what is asked; after the last, what results."""
+    put = sampler.latents(state) + 1
+    state = sampler.put(state, put, times, i)
+    found = sampler.query(state, times, i)[0] if i < sampler.evaluations(times) else sampler.result(state)
+    if not torch.equal(found, put):
+        raise AssertionError(
+            f"{kind}.put: evaluation {i} asks about (or results in) another latent than was put"
+        )
 
 
 def _checked(kind: str, what: str, state: Any, x: Tensor) -> dict[str, Tensor]:

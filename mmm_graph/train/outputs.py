@@ -44,7 +44,10 @@ def write_graph(spec: GraphSpec, out: Path, models: Iterable[str]) -> None:
         if name in spec.values and param["type"] != "secret":
             param["default"] = spec.values[name]
     for name in models:
-        tree["models"][name]["weights"] = f"file:{name}.safetensors"
+        model = tree["models"][name]
+        model["weights"] = f"file:{name}.safetensors"
+        if "attach" in model:  # what was merged is in the weights now
+            model["attach"] = [item for item in model["attach"] if not item.get("merge")]
     text = dump_spec(load_spec(tree, base=out))
     write_text(out / "graph.yaml", "# Written by training; `mmm run` takes it as it is.\n" + text)
 

@@ -151,8 +151,19 @@ def _unsupported(spec: GraphSpec, written: StageSpec, where: tuple[str, ...]) ->
     for model, entries in written.train.items():
         kinds = {"lora": any(e.lora for e in entries), "rows": any(e.rows is not None for e in entries)}
         found += [(f"training {model} by `{kind}`", ("train", model)) for kind, used in kinds.items() if used]
+        if model in spec.models and spec.models[model].attach:
+            found.append((f"training {model}, which has `attach:`,", ("train", model)))
     hint = "leave it out, or train the model with `full` or `{parts: ...}`"
+    offloaded = [model for model, said in spec.models.items() if said.offload]
     return [
+        problem(
+            "E814",
+            f"stage {name}: {model} is offloaded, which is for runs only",
+            spec.place("models", model, "offload"),
+            f"leave it out, or train with --set models.{model}.offload=false",
+        )
+        for model in offloaded
+    ] + [
         problem("E814", f"stage {name}: {what} comes in a later version", spec.place(*where, *keys), hint)
         for what, keys in found
     ]

@@ -123,9 +123,7 @@ def build_started(
         RunError: E6xx, weights that are missing or do not fit.
     """
     keep = set(trained)
-    nodes = {
-        n: _full_precision(node) if n in keep else node for n, node in graph.models.items() if n in starts
-    }
+    nodes = {n: _full_precision(node) if n in keep else node for n, node in graph.models.items()}
     overlaid = frozenset(n for n, start in starts.items() if start.source == "stage")
     fresh = frozenset(n for n, start in starts.items() if start.source == "init")
     built: dict[str, Built] = {}

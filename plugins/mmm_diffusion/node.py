@@ -18,8 +18,7 @@ from mmm_graph.registry import (
     sampler_type,
 )
 
-LATENTS = "Latents[b,c,h,w]"
-
+LATENTS, MASK = "Latents[b,c,h,w]", "Latents[b,1,h,w]"
 
 KARRAS, SOLVER = "Karras et al. 2022 (arXiv:2206.00364)", "Lu et al. 2022 (arXiv:2211.01095)"
 SAMPLERS: tuple[tuple[str, type[Config], str, str, str], ...] = (
@@ -60,10 +59,13 @@ def _scheduler(kind: str, config: type[Config], name: str, doc: str, source: str
         "add_noise_at": method(
             x=LATENTS,
             times="Times",
+            eps=LATENTS + "?",
             returns={"x": LATENTS},
+            config=c.StartConfig,
             noise=True,
             rowwise=True,
-            doc="Clean latents brought to the first level of a run, for image-to-image.",
+            doc="Clean latents brought to the first level of a run, for image-to-image: by the noise eps, or else by "
+            "noise of its own.",
         ),
     }
     builder = f"mmm_diffusion.scheduler:{name}"
@@ -158,6 +160,33 @@ def ops() -> list[OpType]:
             rowwise=True,
             doc="A prediction becomes x0, the sampler moves on, and the next question comes out.",
         ),
+        op_type(
+            "diffusion.keep",
+            "mmm_diffusion.ops:keep",
+            ports={"noise": LATENTS},
+            state="State",
+            x=LATENTS,
+            mask=MASK,
+            original=LATENTS,
+            times="Times",
+            i="Scalar",
+            returns={"state": "State", "x": LATENTS, "latents": LATENTS},
+            uses={"sampler": "sampler"},
+            rowwise=True,
+            doc="After a step, what is not to be painted (mask 0) becomes the original again, noised as the next "
+            "question is; after the last step, the original itself.",
+            source="Lugmayr et al. 2022 (arXiv:2201.09865), eq. 8",
+        ),
+        op_type(
+            "latents.concat",
+            "mmm_diffusion.ops:concat",
+            x=LATENTS,
+            beside="Latents[b,e,h,w]",
+            returns={"x": "Latents[b,n,h,w]"},
+            config=c.ConcatConfig,
+            rowwise=True,
+            doc="The channels of two latents of one size, one after the other.",
+        ),
     ]
 
 
@@ -171,10 +200,15 @@ def composites() -> list[CompositeType]:
             times="Times",
             cond="Cond?",
             uncond="Cond?",
+            beside="Latents[b,e,h,w]?",
+            mask=MASK + "?",
+            original=LATENTS + "?",
+            noise=LATENTS + "?",
             config=c.DenoiseConfig,
             uses={"denoiser": "denoiser", "sampler": "sampler", "guidance": "guidance"},
             doc="From a latent at the first level of `times` (pure noise, or an image brought there by "
-            "scheduler.add_noise_at) to a clean one.",
+            "scheduler.add_noise_at) to a clean one. `beside` is shown to the denoiser as further channels of x. With "
+            "mask (1 = to be painted), original and noise, what is not painted ends as the original.",
         )
     ]
 

@@ -1,12 +1,13 @@
-"""The two ops around every denoiser call: start a sampler, and make its step from a prediction."""
+"""The ops around every denoiser call: start a sampler, make its step from a prediction, keep what is not painted."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from mmm_diffusion.config import InitConfig
+from mmm_diffusion.config import ConcatConfig, InitConfig
 from mmm_graph.nn.noise import Noise
 from mmm_graph.nn.sampler import Sampler, State, Times, limit_x0, to_x0
 
@@ -56,3 +57,60 @@ def step(
         return {"state": state, "x": query, "t": t, "x0": x0, "latents": sampler.latents(state)}
     result = sampler.result(state)
     return {"state": state, "x": result, "t": t, "x0": x0, "latents": result}
+
+
+def keep(
+    state: State,
+    x: Tensor,
+    mask: Tensor,
+    original: Tensor,
+    noise: Tensor,
+    times: Times,
+    i: int,
+    sampler: Sampler,
+) -> dict[str, Any]:
+    """What is not painted, put back after update i: the original, noised to the level of the next question.
+
+    What evaluation i + 1 asks about changes, and nothing else of the state; so a rule that remembers keeps its memory
+    of what it said itself. After the last update the original stands there as it is, bit for bit.
+
+    Args:
+        x: what evaluation i + 1 asks about; after the last, the result [b, c, h, w].
+        mask: [b, 1, h, w], above 0.5 where it is painted.
+        original: clean latents; noise: standard normal, the same in all turns; both [b, c, h, w].
+
+    Returns:
+        state; x; latents: at the level reached.
+
+    Source: Lugmayr et al. 2022 (arXiv:2201.09865), eq. 8, with one noise for all levels.
+    """
+    kept = original.to(x.device, x.dtype)
+    ended = i + 1 == sampler.evaluations(times)
+    if not ended:
+        alpha, sigma = times.level(sampler.level(i + 1))
+        kept = alpha * kept + sigma * noise.to(x.device, x.dtype)
+    blended = torch.where(mask.to(x.device) > 0.5, x, kept)
+    state = sampler.put(state, blended, times, i + 1)
+    return {"state": state, "x": blended, "latents": blended if ended else sampler.latents(state)}
+
+
+def concat(x: Tensor, beside: Tensor, config: ConcatConfig) -> Tensor:
+    """Channels of latents b c h w side by side, in the type of x.
+
+    Raises:
+        ValueError: their other axes differ, or they are not as many as the config says.
+    """
+    if (len(x), *x.shape[2:]) != (len(beside), *beside.shape[2:]):
+        raise ValueError(
+            f"latents of {_size(x)} and {_size(beside)} do not lie side by side; only their channels may differ"
+        )
+    found = x.shape[1] + beside.shape[1]
+    if config.channels not in (None, found):
+        raise ValueError(
+            f"{x.shape[1]} channels and {beside.shape[1]} beside them are {found}; the denoiser takes {config.channels}"
+        )
+    return torch.cat([x, beside.to(x.device, x.dtype)], dim=1)
+
+
+def _size(x: Tensor) -> str:
+    return " x ".join(map(str, x.shape))

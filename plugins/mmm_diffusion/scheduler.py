@@ -14,6 +14,7 @@ from mmm_diffusion.config import (
     CosineConfig,
     FlowConfig,
     ScaledLinearConfig,
+    StartConfig,
     TimesConfig,
     VarianceConfig,
 )
@@ -23,6 +24,9 @@ from mmm_graph.nn.sampler import Times
 
 Steps = tuple[Tensor, Tensor, Tensor]
 """t, alpha and sigma, [n] each."""
+
+
+MIXED = StartConfig()
 
 
 class Law(ABC):
@@ -60,14 +64,26 @@ class Law(ABC):
             "snr": (alpha**2 / sigma**2).to(x.device, torch.float32),
         }
 
-    def add_noise_at(self, x: Tensor, times: Times, noise: Noise) -> Tensor:
-        """Clean latents brought to the first level of a run: where image-to-image starts."""
-        alpha, sigma = times.level(0)
-        return alpha * x + sigma * noise.normal(x.shape[1:], dtype=x.dtype, device=x.device)
+    def add_noise_at(
+        self, x: Tensor, times: Times, noise: Noise, eps: Tensor | None = None, config: StartConfig = MIXED
+    ) -> Tensor:
+        """Clean latents brought to the first level of a run: where image-to-image starts.
 
-    def _times(self, t: Tensor, alpha: Tensor, sigma: Tensor) -> Times:
+        Args:
+            x: clean latents [b, ...].
+            eps: standard normal [b, ...]; drawn from `noise` where it is not given.
+        """
+        alpha, sigma = times.level(0)
+        if eps is None:
+            eps = noise.normal(x.shape[1:], dtype=x.dtype, device=x.device)
+        eps = eps.to(x.device, x.dtype)
+        if config.full == "noise" and not times.skipped:
+            return sigma * eps if config.scale == "sigma" else eps
+        return alpha * x + sigma * eps
+
+    def _times(self, t: Tensor, alpha: Tensor, sigma: Tensor, skipped: int) -> Times:
         c = self.config
-        return Times(t, alpha, sigma, c.prediction, c.clip, c.threshold, c.threshold_max)
+        return Times(t, alpha, sigma, c.prediction, c.clip, c.threshold, c.threshold_max, skipped)
 
 
 class VarianceLaw(Law):
@@ -91,7 +107,8 @@ class VarianceLaw(Law):
         elif config.between == "landings":
             t, alpha, sigma = self._landings(steps[0], end, config)
             steps, end = _interleave(steps, (t[:-1], alpha[:-1], sigma[:-1])), (alpha[-1:], sigma[-1:])
-        return self._times(steps[0], torch.cat([steps[1], end[0]]), torch.cat([steps[2], end[1]]))
+        alpha, sigma = torch.cat([steps[1], end[0]]), torch.cat([steps[2], end[1]])
+        return self._times(steps[0], alpha, sigma, first)
 
     def draw(self, noise: Noise) -> tuple[Tensor, Tensor, Tensor]:
         t = noise.integers(self.config.num_train_steps, name="t")
@@ -201,11 +218,12 @@ class Flow(Law):
             levels = [t / scale for t in config.timesteps]
         else:
             levels = flow_levels(self.config, config)
-        levels = levels[first_step(len(levels), config.strength) :]
+        first = first_step(len(levels), config.strength)
+        levels = levels[first:]
         end = levels[-1] if config.final == "last" else 0.0
         sigma = torch.tensor([*levels, end], dtype=torch.float64)
         t = sigma[:-1] * scale
-        return self._times(_whole(t, config) if config.round else t, 1 - sigma, sigma)
+        return self._times(_whole(t, config) if config.round else t, 1 - sigma, sigma, first)
 
     def draw(self, noise: Noise) -> tuple[Tensor, Tensor, Tensor]:
         c = self.config

@@ -10,7 +10,7 @@ from mmm_graph.nn.attention import Attention, CrossAttention
 from mmm_graph.nn.embed import GridEmbedding, TimeEmbedding
 from mmm_graph.nn.init import xavier, zero
 from mmm_graph.nn.mlp import Mlp
-from mmm_graph.nn.norm import modulate
+from mmm_graph.nn.norm import add_gated, modulate
 from mmm_graph.nn.parts import State, known, need, refuse, run_parts
 from mmm_graph.nn.patch import from_patches, patch_grid, to_patches
 
@@ -93,12 +93,12 @@ class Block(nn.Module):
     def forward(self, state: State) -> dict[str, Tensor]:
         h = need(state, "h", "the DiT")
         shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(state["c"]).chunk(6, dim=1)
-        h = h + gate1.unsqueeze(1) * self.attn(modulate(self.norm1(h), shift1, scale1))
+        h = add_gated(h, gate1, self.attn(modulate(self.norm1(h), shift1, scale1)))
         if self.cross is not None:
             h = h + self.cross(
                 h, need(state, "cond.embeds", "a DiT with cross: true"), state.get("cond.mask")
             )
-        return {"h": h + gate2.unsqueeze(1) * self.mlp(modulate(self.norm2(h), shift2, scale2))}
+        return {"h": add_gated(h, gate2, self.mlp(modulate(self.norm2(h), shift2, scale2)))}
 
 
 class Head(nn.Module):

@@ -35,7 +35,7 @@ def embed_part(config: DiTConfig) -> Part:
         total += cost.linear(config.pooled_dim or 0, width)
     pooled = ("cond.pooled",) if config.pooled else ()
     sizes = {"h": config.tokens * width, "c": width}
-    return Part("embed", ("x", "t", "cond.label", *pooled), ("h", "c"), *total.both, sizes)
+    return Part("embed", ("x", "t", "cond.label", *pooled), ("h", "c"), *total.fields, sizes)
 
 
 def block_part(config: DiTConfig, index: int) -> Part:
@@ -48,7 +48,7 @@ def block_part(config: DiTConfig, index: int) -> Part:
         total += cost.cross_attention(width, tokens, config.cond_dim or 0, COND_TOKENS)
     reads = ("h", "c", "cond.embeds", "cond.mask") if config.cross else ("h", "c")
     numbers = tokens * width
-    return Part(f"block{index}", reads, ("h",), *total.both, {"h": numbers}, kept=2 * numbers)
+    return Part(f"block{index}", reads, ("h",), *total.fields, {"h": numbers}, kept=2 * numbers)
 
 
 def head_part(config: DiTConfig) -> Part:
@@ -57,4 +57,4 @@ def head_part(config: DiTConfig) -> Part:
     total = cost.linear(width, 2 * width) + cost.linear(width, config.patch_size**2 * channels, config.tokens)
     writes = ("pred", "variance") if config.learned_sigma else ("pred",)
     sizes = dict.fromkeys(writes, config.in_channels * config.sample_size**2)
-    return Part("head", ("h", "c", "x"), writes, *total.both, sizes)
+    return Part("head", ("h", "c", "x"), writes, *total.fields, sizes)

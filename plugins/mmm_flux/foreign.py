@@ -1,4 +1,4 @@
-"""diffusers' config.json of FLUX <-> ours, and where the weights stand in their file."""
+"""diffusers' config.json of FLUX <-> ours, and where the weights stand in their file and in the original one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmm_flux.config import FluxConfig
-from mmm_flux.keys import DIFFUSERS
+from mmm_flux.keys import DIFFUSERS, original_rows
 from mmm_graph.registry import Fields, Layout
 
 CLASS = "FluxTransformer2DModel"
@@ -81,4 +81,7 @@ def _unpacked(field: str, channels: Any) -> int:
     return channels // PACKED
 
 
-LAYOUTS = (Layout("diffusers", DIFFUSERS, (CLASS,), read_diffusers, write_diffusers),)
+LAYOUTS = (
+    Layout("diffusers", DIFFUSERS, (CLASS,), read_diffusers, write_diffusers),
+    Layout("original", original_rows),
+)

@@ -1,4 +1,9 @@
-"""Names of the weights: ours -> diffusers' FluxTransformer2DModel. `{i}` stands for a number; a row names a prefix."""
+"""Names of the weights: ours -> theirs. `{i}` stands for a number; a row names a prefix."""
+
+from __future__ import annotations
+
+from mmm_flux.config import FluxConfig
+from mmm_graph.registry import Cut
 
 DOUBLE = "transformer_blocks.{i}"
 SINGLE = "single_transformer_blocks.{i}"
@@ -41,3 +46,42 @@ DIFFUSERS = {
     "head.modulation": "norm_out.linear",
     "head.out": "proj_out",
 }
+"""FluxTransformer2DModel."""
+
+PAIRS = {"embed.time": "time_in", "embed.guidance": "guidance_in", "embed.pooled": "vector_in"}
+STREAMS = {"image": ("img", ""), "text": ("txt", "add_")}
+"""Of a double block: their word, and what stands before q, k, v and out of ours."""
+
+
+def original_rows(config: FluxConfig) -> dict[str, str | Cut]:
+    """black-forest-labs/flux: q, k, v are fused, in single blocks with the MLP; in the head shift precedes scale."""
+    table: dict[str, str | Cut] = {
+        "embed.patch": "img_in",
+        "embed.text": "txt_in",
+        **{f"{ours}.up": f"{theirs}.in_layer" for ours, theirs in PAIRS.items()},
+        **{f"{ours}.down": f"{theirs}.out_layer" for ours, theirs in PAIRS.items()},
+        "head.modulation": Cut("final_layer.adaLN_modulation.1", (1, 0), 2),
+        "head.out": "final_layer.linear",
+    }
+    for ours, (theirs, add) in STREAMS.items():
+        block, attn = f"double_blocks.{{i}}.{theirs}", f"double_blocks.{{i}}.{theirs}_attn"
+        table |= {
+            f"double{{i}}.{ours}.modulation": f"{block}_mod.lin",
+            f"double{{i}}.{ours}.mlp.up": f"{block}_mlp.0",
+            f"double{{i}}.{ours}.mlp.down": f"{block}_mlp.2",
+            **{f"double{{i}}.attn.{add}{n}": Cut(f"{attn}.qkv", k, 3) for k, n in enumerate("qkv")},
+            f"double{{i}}.attn.{add}out": f"{attn}.proj",
+            f"double{{i}}.attn.norm_{add}q.weight": f"{attn}.norm.query_norm.scale",
+            f"double{{i}}.attn.norm_{add}k.weight": f"{attn}.norm.key_norm.scale",
+        }
+    count = 3 + config.mlp_ratio
+    single = "single_blocks.{i}"
+    return {
+        **table,
+        "single{i}.modulation": f"{single}.modulation.lin",
+        **{f"single{{i}}.body.{n}": Cut(f"{single}.linear1", k, count) for k, n in enumerate("qkv")},
+        "single{i}.body.up": Cut(f"{single}.linear1", tuple(range(3, count)), count),
+        "single{i}.body.norm_q.weight": f"{single}.norm.query_norm.scale",
+        "single{i}.body.norm_k.weight": f"{single}.norm.key_norm.scale",
+        "single{i}.body.out": f"{single}.linear2",
+    }

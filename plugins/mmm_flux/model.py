@@ -12,7 +12,8 @@ from mmm_graph.nn.beside import AttentionBesideMlp
 from mmm_graph.nn.embed import TimeEmbedding
 from mmm_graph.nn.init import xavier, zero
 from mmm_graph.nn.joint import JointAttention
-from mmm_graph.nn.norm import modulate
+from mmm_graph.nn.kept import Kept
+from mmm_graph.nn.norm import add_gated, modulate
 from mmm_graph.nn.parts import State, known, need, refuse, run_parts
 from mmm_graph.nn.patch import patch_grid, to_patches
 from mmm_graph.nn.rope import GridRope, Waves
@@ -60,6 +61,7 @@ class Embed(nn.Module):
         )
         self.pooled = PooledEmbedding(known(config.pooled_dim, "pooled_dim"), width)
         self.text = nn.Linear(known(config.cond_dim, "cond_dim"), width)
+        self.kept = Kept()
         xavier(self.patch)
         xavier(self.text)
         for pair in (self.time, self.guidance, self.pooled):
@@ -74,7 +76,7 @@ class Embed(nn.Module):
         return {
             "h": self.patch(to_patches(x, self.patch_size)),
             "c": F.silu(self.condition(state)),
-            "text": None if words is None else self.text(words),
+            "text": None if words is None else self.kept.of(words, self.text),
         }
 
     def condition(self, state: State) -> Tensor:
@@ -141,7 +143,7 @@ class SingleBlock(nn.Module):
         shift, scale, gate = self.modulation(c).chunk(3, dim=1)
         waves = self.positions(need(state, "x", READER), text)
         added = self.body(modulate(self.norm(tokens), shift, scale), num_text, waves)
-        tokens = in_range(tokens + gate.unsqueeze(1) * added)
+        tokens = in_range(add_gated(tokens, gate, added))
         return {"h": tokens[:, num_text:], "text": None if text is None else tokens[:, :num_text]}
 
 

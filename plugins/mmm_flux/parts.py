@@ -40,7 +40,7 @@ def embed_part(config: FluxConfig) -> Part:
     total += cost.linear(config.pooled_dim or 0, width) + cost.linear(width, width)
     total += cost.linear(config.cond_dim or 0, width, COND_TOKENS)
     reads = ("x", "t", "cond.embeds", "cond.pooled", "cond.guidance")
-    return Part("embed", reads, ("h", "c", "text"), *total.both, {**token_sizes(config), "c": width})
+    return Part("embed", reads, ("h", "c", "text"), *total.fields, {**token_sizes(config), "c": width})
 
 
 def double_part(config: FluxConfig, index: int) -> Part:
@@ -59,13 +59,17 @@ def single_part(config: FluxConfig, index: int) -> Part:
     total += cost.Cost(2 * config.head_dim)
     total += cost.linear(width, config.hidden, both) + cost.linear(width + config.hidden, width, both)
     total += cost.linear(width, 3 * width)
+    beside = (
+        5 * width + 2 * config.hidden
+    )  # queries, keys, values, what they give, and the other half of the block
+    total = total.needs(both * (beside + width + config.hidden))  # and all of it put together
     return block_part(f"single{index}", config, total)
 
 
 def block_part(name: str, config: FluxConfig, total: cost.Cost) -> Part:
     """One block; its attention keeps keys and values of all tokens, and x gives the shape of the grid."""
     kept = 2 * (config.tokens + COND_TOKENS) * config.width
-    return Part(name, ("h", "text", "c", "x"), ("h", "text"), *total.both, token_sizes(config), kept)
+    return Part(name, ("h", "text", "c", "x"), ("h", "text"), *total.fields, token_sizes(config), kept)
 
 
 def head_part(config: FluxConfig) -> Part:
@@ -74,7 +78,7 @@ def head_part(config: FluxConfig) -> Part:
     total = cost.linear(width, 2 * width)
     total += cost.linear(width, config.patch_size**2 * config.out_channels, config.tokens)
     sizes = {"pred": config.out_channels * config.sample_size**2}
-    return Part("head", ("h", "c", "x"), ("pred",), *total.both, sizes)
+    return Part("head", ("h", "c", "x"), ("pred",), *total.fields, sizes)
 
 
 def token_sizes(config: FluxConfig) -> dict[str, int]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from mmm_graph.registry import Fields, Layout
 from mmm_mmdit.config import MMDiTConfig
-from mmm_mmdit.keys import DIFFUSERS, POSITIONS
+from mmm_mmdit.keys import DIFFUSERS, ORIGINAL_POSITIONS, POSITIONS, original_rows
 
 CLASS = "SD3Transformer2DModel"
 
@@ -64,13 +64,19 @@ def write_diffusers(ours: MMDiTConfig) -> dict[str, Any]:
     }
 
 
-def shapes(ours: MMDiTConfig) -> dict[str, tuple[int, ...]]:
+def shapes(ours: MMDiTConfig, name: str = "pos_embed.proj.weight") -> dict[str, tuple[int, ...]]:
     """The projection of patches is a convolution there."""
-    return {"pos_embed.proj.weight": (ours.width, ours.in_channels, ours.patch_size, ours.patch_size)}
+    return {name: (ours.width, ours.in_channels, ours.patch_size, ours.patch_size)}
+
+
+def original_shapes(ours: MMDiTConfig) -> dict[str, tuple[int, ...]]:
+    """As `shapes`."""
+    return shapes(ours, "x_embedder.proj.weight")
 
 
 LAYOUTS = (
     Layout(
         "diffusers", DIFFUSERS, (CLASS,), read_diffusers, write_diffusers, ignored=(POSITIONS,), shapes=shapes
     ),
+    Layout("original", original_rows, ignored=(ORIGINAL_POSITIONS,), shapes=original_shapes),
 )

@@ -9,8 +9,9 @@ from mmm_graph.nn.attention import Attention
 from mmm_graph.nn.embed import CentredGridEmbedding, TimeEmbedding
 from mmm_graph.nn.init import xavier, zero
 from mmm_graph.nn.joint import JointAttention
+from mmm_graph.nn.kept import Kept
 from mmm_graph.nn.mlp import Mlp
-from mmm_graph.nn.norm import modulate
+from mmm_graph.nn.norm import add_gated, modulate
 from mmm_graph.nn.parts import State, known, need, run_parts
 from mmm_graph.nn.patch import from_patches, patch_grid, to_patches
 from mmm_graph.nn.stream import PooledEmbedding, Stream
@@ -51,6 +52,7 @@ class Embed(nn.Module):
         self.time = TimeEmbedding(config.freq_dim, width, scale=config.times)
         self.pooled = PooledEmbedding(known(config.pooled_dim, "pooled_dim"), width)
         self.text = nn.Linear(known(config.cond_dim, "cond_dim"), width)
+        self.kept = Kept()
         xavier(self.patch)
         xavier(self.text)
         for pair in (self.time, self.pooled):
@@ -63,7 +65,7 @@ class Embed(nn.Module):
         h = self.patch(to_patches(x, self.patch_size))
         c = self.time(need(state, "t", "the MMDiT")) + self.pooled(need(state, "cond.pooled", "the MMDiT"))
         words = state.get("cond.embeds")
-        text = None if words is None else self.text(words)
+        text = None if words is None else self.kept.of(words, self.text)
         return {"h": h + self.positions(grid, h), "c": F.silu(c), "text": text}
 
 
@@ -132,8 +134,8 @@ class DualStream(nn.Module):
     def leave(self, h: Tensor, attended: Tensor, rest: tuple[Tensor, ...]) -> Tensor:
         """h with the results of both attentions and the MLP added."""
         gate1, shift, scale, gate_mlp, alone = rest
-        h = h + gate1.unsqueeze(1) * attended + alone
-        return h + gate_mlp.unsqueeze(1) * self.mlp(modulate(self.norm2(h), shift, scale))
+        h = add_gated(h, gate1, attended) + alone
+        return add_gated(h, gate_mlp, self.mlp(modulate(self.norm2(h), shift, scale)))
 
 
 class LastStream(nn.Module):

@@ -33,7 +33,7 @@ def embed_part(config: MMDiTConfig) -> Part:
     total += cost.linear(config.pooled_dim or 0, width) + cost.linear(width, width)
     total += cost.linear(config.cond_dim or 0, width, COND_TOKENS)
     sizes = {"h": config.tokens * width, "c": width, "text": COND_TOKENS * width}
-    return Part("embed", ("x", "t", "cond.embeds", "cond.pooled"), ("h", "c", "text"), *total.both, sizes)
+    return Part("embed", ("x", "t", "cond.embeds", "cond.pooled"), ("h", "c", "text"), *total.fields, sizes)
 
 
 def block_part(config: MMDiTConfig, index: int) -> Part:
@@ -51,7 +51,7 @@ def block_part(config: MMDiTConfig, index: int) -> Part:
         total += cost.linear(width, 6 * width) + cost.mlp(width, config.hidden, COND_TOKENS)
     sizes = {"h": tokens * width} | ({} if last else {"text": COND_TOKENS * width})
     kept = 2 * (tokens * (1 + dual) + COND_TOKENS) * width
-    return Part(f"block{index}", ("h", "text", "c"), tuple(sizes), *total.both, sizes, kept)
+    return Part(f"block{index}", ("h", "text", "c"), tuple(sizes), *total.fields, sizes, kept)
 
 
 def head_part(config: MMDiTConfig) -> Part:
@@ -60,4 +60,4 @@ def head_part(config: MMDiTConfig) -> Part:
     total = cost.linear(width, 2 * width)
     total += cost.linear(width, config.patch_size**2 * config.out_channels, config.tokens)
     sizes = {"pred": config.out_channels * config.sample_size**2}
-    return Part("head", ("h", "c", "x"), ("pred",), *total.both, sizes)
+    return Part("head", ("h", "c", "x"), ("pred",), *total.fields, sizes)

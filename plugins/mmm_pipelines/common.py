@@ -53,9 +53,11 @@ def prompts() -> Tree:
 
 
 def tokenizer(foreign: Foreign, name: str, max_length: int, **more: Any) -> Tree:
-    """A tokenizer that pads every text to `max_length`."""
-    config = {"max_length": max_length, "pad": "max_length", **more}
-    return {"kind": "tokenizer.hf", "weights": f"{foreign.link}/{name}", "config": config}
+    """A tokenizer that pads every text to `max_length`, with a token that an importer of single files may name."""
+    part = foreign.part(name)
+    pad = {"pad_token": part.config["pad_token"]} if foreign.parts and "pad_token" in part.config else {}
+    config = {"max_length": max_length, "pad": "max_length", **pad, **more}
+    return {"kind": "tokenizer.hf", "weights": part.link, "config": config}
 
 
 def run_models(foreign: Foreign, *, guided: bool = True) -> tuple[Tree, Mapping[str, Any]]:

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from mmm_graph.nn.attention import Attention, CrossAttention
 from mmm_graph.nn.embed import TimeEmbedding
 from mmm_graph.nn.init import xavier, zero
-from mmm_graph.nn.mlp import Mlp
-from mmm_graph.nn.norm import modulate
+from mmm_graph.nn.kept import Kept
+from mmm_graph.nn.mlp import Mlp, gelu_tanh
+from mmm_graph.nn.norm import add_gated, modulate
 from mmm_graph.nn.parts import State, known, need, refuse, run_parts
 from mmm_graph.nn.patch import from_patches, patch_grid, to_patches
 from mmm_graph.nn.scaled_grid import ScaledGridEmbedding
@@ -50,6 +51,7 @@ class Embed(nn.Module):
         self.size = SizeEmbedding(config.freq_dim, width) if config.size_condition else None
         self.modulation = nn.Linear(width, 6 * width)
         self.text = TextEmbedding(known(config.cond_dim, "cond_dim"), width)
+        self.kept = Kept()
         xavier(self)
         for module in (self.time, self.size, self.modulation, self.text):
             _draw_normal(module)
@@ -69,7 +71,7 @@ class Embed(nn.Module):
             "h": h + self.positions(grid, h),
             "time": time,
             "c": self.modulation(F.silu(time)),
-            "text": self.text(need(state, "cond.embeds", "PixArt")),
+            "text": self.kept.of(need(state, "cond.embeds", "PixArt"), self.text),
         }
 
 
@@ -95,7 +97,7 @@ class TextEmbedding(nn.Module):
         self.down = nn.Linear(dim, dim)
 
     def forward(self, embeds: Tensor) -> Tensor:
-        y: Tensor = self.down(F.gelu(self.up(embeds), approximate="tanh"))
+        y: Tensor = self.down(gelu_tanh(self.up(embeds)))
         return y
 
 
@@ -118,9 +120,9 @@ class Block(nn.Module):
         h, c = need(state, "h", "PixArt"), need(state, "c", "PixArt")
         rows = self.table + c.view(len(c), 6, -1)  # b 6 d
         shift1, scale1, gate1, shift2, scale2, gate2 = rows.unbind(1)
-        h = h + gate1.unsqueeze(1) * self.attn(modulate(self.norm1(h), shift1, scale1))
+        h = add_gated(h, gate1, self.attn(modulate(self.norm1(h), shift1, scale1)))
         h = h + self.cross(h, need(state, "text", "PixArt"), state.get("cond.mask"))
-        return {"h": h + gate2.unsqueeze(1) * self.mlp(modulate(self.norm2(h), shift2, scale2))}
+        return {"h": add_gated(h, gate2, self.mlp(modulate(self.norm2(h), shift2, scale2)))}
 
 
 class Head(nn.Module):

@@ -39,7 +39,7 @@ def embed_part(config: PixArtConfig) -> Part:
         total += cost.time_embedding(freq, third)
     reads = ("x", "t", "cond.embeds", "cond.resolution", "cond.aspect")
     sizes = {"h": config.tokens * width, "time": width, "c": 6 * width, "text": COND_TOKENS * width}
-    return Part("embed", reads, tuple(sizes), *total.both, sizes)
+    return Part("embed", reads, tuple(sizes), *total.fields, sizes)
 
 
 def block_part(config: PixArtConfig, index: int) -> Part:
@@ -52,7 +52,7 @@ def block_part(config: PixArtConfig, index: int) -> Part:
         f"block{index}",
         ("h", "c", "text", "cond.mask"),
         ("h",),
-        *total.both,
+        *total.fields,
         {"h": numbers},
         kept=2 * numbers,
     )
@@ -64,4 +64,4 @@ def head_part(config: PixArtConfig) -> Part:
     total = cost.table(2, width) + cost.linear(width, config.patch_size**2 * channels, config.tokens)
     writes = ("pred", "variance") if config.learned_sigma else ("pred",)
     sizes = dict.fromkeys(writes, config.in_channels * config.sample_size**2)
-    return Part("head", ("h", "time", "x"), writes, *total.both, sizes)
+    return Part("head", ("h", "time", "x"), writes, *total.fields, sizes)

@@ -7,7 +7,7 @@ from typing import Any
 
 from mmm_graph.registry import Layout
 from mmm_text.config import TextEncoderConfig
-from mmm_text.keys import CLIP, HUB, POSITIONS
+from mmm_text.keys import CLIP, HUB, OPEN_CLIP, OPEN_CLIP_UNREAD, POSITIONS
 
 PLAIN, PROJECTED = "CLIPTextModel", "CLIPTextModelWithProjection"
 LEGACY_EOS = 2
@@ -128,5 +128,6 @@ LAYOUTS = (
         file=FILE,
     ),
     Layout("transformers 5", CLIP, ignored=(POSITIONS,), file=FILE),
+    Layout("OpenCLIP", OPEN_CLIP, ignored=OPEN_CLIP_UNREAD),
 )
-"""The first is read by every version; the last is what version 5 itself writes of a CLIPTextModel."""
+"""The first is read by every version; "transformers 5" is what version 5 itself writes of a CLIPTextModel."""

@@ -1,6 +1,8 @@
-"""Names of the weights: ours -> transformers' CLIPTextModel. `{i}` stands for a number; a row names a prefix."""
+"""Names of the weights: ours -> transformers' CLIPTextModel, and OpenCLIP's. `{i}` is a number; a row, a prefix."""
 
-from mmm_graph.registry import below
+from __future__ import annotations
+
+from mmm_graph.registry import Cut, below, turned
 
 LAYER = "encoder.layers.{i}"
 
@@ -21,6 +23,29 @@ CLIP = {
 
 HUB = {**below("", "text_model", CLIP), "pool.projection": "text_projection"}
 """CLIPTextModel as older versions save it, and CLIPTextModelWithProjection as all do."""
+
+RESBLOCK = "transformer.resblocks.{i}"
+
+OPEN_CLIP: dict[str, str | Cut] = {
+    "embed.token": "token_embedding",
+    "embed.position.weight": "positional_embedding",
+    "block{i}.norm1": f"{RESBLOCK}.ln_1",
+    **{
+        f"block{{i}}.attn.{ours}.{end}": Cut(f"{RESBLOCK}.attn.in_proj_{end}", index, 3)
+        for index, ours in enumerate("qkv")
+        for end in ("weight", "bias")
+    },
+    "block{i}.attn.out": f"{RESBLOCK}.attn.out_proj",
+    "block{i}.norm2": f"{RESBLOCK}.ln_2",
+    "block{i}.mlp.up": f"{RESBLOCK}.mlp.c_fc",
+    "block{i}.mlp.down": f"{RESBLOCK}.mlp.c_proj",
+    "norm.norm": "ln_final",
+    "pool.projection.weight": turned("text_projection"),
+}
+"""The text half of OpenCLIP, as the original files of Stable Diffusion 2 and XL hold it below a prefix of their own."""
+
+OPEN_CLIP_UNREAD = ("logit_scale", "attn_mask")
+"""The temperature of the contrastive loss; the causal mask, which old versions saved."""
 
 POSITIONS = "embeddings.position_ids"
 """The numbers 0, 1, 2, ...: older versions saved them as a buffer."""

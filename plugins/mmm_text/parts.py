@@ -16,12 +16,14 @@ def encoder_parts(config: TextEncoderConfig) -> tuple[Part, ...]:
     pool = cost.linear(width, config.pooled_dim, bias=False) * config.projection
     h = {"h": tokens * width}
     return (
-        Part("window", ("ids",), ("windows",), *Cost().both, {"windows": 1}),
-        Part("embed", ("ids", "windows"), ("h",), *embed.both, h),
-        *(Part(f"block{i}", ("h", "mask", "windows"), ("h",), *block.both, h) for i in range(config.depth)),
-        Part("norm", ("h",), ("h",), *cost.norm(width).both, h),
-        Part("tap", ("h",), ("embeds",), *Cost().both, {"embeds": tokens * width}),
-        Part("pool", ("h", "ids", "mask", "windows"), ("pooled",), *pool.both, {"pooled": config.pooled_dim}),
+        Part("window", ("ids",), ("windows",), *Cost().fields, {"windows": 1}),
+        Part("embed", ("ids", "windows"), ("h",), *embed.fields, h),
+        *(Part(f"block{i}", ("h", "mask", "windows"), ("h",), *block.fields, h) for i in range(config.depth)),
+        Part("norm", ("h",), ("h",), *cost.norm(width).fields, h),
+        Part("tap", ("h",), ("embeds",), *Cost().fields, {"embeds": tokens * width}),
+        Part(
+            "pool", ("h", "ids", "mask", "windows"), ("pooled",), *pool.fields, {"pooled": config.pooled_dim}
+        ),
     )
 
 

@@ -12,7 +12,7 @@ from tokenizers import Encoding, Tokenizer
 from torch import Tensor
 
 from mmm_graph.errors import InputError, RunError, problem
-from mmm_text.clip_vocab import MERGES, VOCAB, read_clip, token_text
+from mmm_text.clip_vocab import MERGES, PAIRS_FILE, VOCAB, read_clip, read_pairs, token_text
 from mmm_text.config import TokenizerConfig
 
 NO_LIMIT = 10**6
@@ -21,7 +21,7 @@ SENTENCEPIECE = ("spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
 
 
 class HfTokenizer:
-    """A `tokenizer.json`, alone or in a folder whose settings are read too, or a folder with CLIP's vocabulary.
+    """A `tokenizer.json`, alone or in a folder whose settings are read too, or CLIP's vocabulary: folder or merges.
 
     Raises:
         InputError: there is no file, or it says nothing of what the config needs.
@@ -146,6 +146,8 @@ def read_tokenizer(path: Path) -> tuple[Tokenizer, dict[str, Any]]:
     settings = read_settings(path)
     file = path / "tokenizer.json" if path.is_dir() else path
     try:
+        if file.name.endswith(PAIRS_FILE) and file.is_file():
+            return read_pairs(file), settings
         if file.is_file():
             return Tokenizer.from_str(file.read_text(encoding="utf-8")), settings
         if all((path / name).is_file() for name in (VOCAB, MERGES)):
@@ -159,7 +161,7 @@ def read_tokenizer(path: Path) -> tuple[Tokenizer, dict[str, Any]]:
         message = f"{path} has a {found[0]}, which the tokenizers library cannot read, and no tokenizer.json"
         save = "transformers.AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
         raise InputError(problem("E607", message, hint=f"make one, once: {save}"))
-    hint = f"a tokenizer.json, its folder, or a folder with CLIP's {VOCAB} and {MERGES}"
+    hint = f"a tokenizer.json, its folder, a folder with CLIP's {VOCAB} and {MERGES}, or its *{PAIRS_FILE}"
     raise InputError(problem("E607", f"there is no tokenizer at {file}", hint=hint))
 
 

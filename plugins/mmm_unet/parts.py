@@ -50,14 +50,14 @@ def embed_part(config: UNetConfig) -> Part:
     here = config.channels[0] * pixels(config, 0)
     sizes = {"h": here, "temb": config.time_dim, "skip0": here}
     reads = ("x", "t", "cond.label", "cond.pooled", "cond.sizes", "cond.guidance")
-    return Part("embed", reads, ("h", "temb", "skip0"), *total.both, sizes)
+    return Part("embed", reads, ("h", "temb", "skip0"), *total.fields, sizes)
 
 
 def head_part(config: UNetConfig) -> Part:
     """The last norm and convolution."""
     width = config.channels[0]
     total = cost.norm(width) + cost.conv(width, config.out_channels, pixels(config, 0))
-    return Part("head", ("h",), ("pred",), *total.both, {"pred": config.out_channels * pixels(config, 0)})
+    return Part("head", ("h",), ("pred",), *total.fields, {"pred": config.out_channels * pixels(config, 0)})
 
 
 def row_part(config: UNetConfig, row: Row) -> Part:
@@ -67,15 +67,20 @@ def row_part(config: UNetConfig, row: Row) -> Part:
     writes = ("h", row.writes_skip) if row.writes_skip else ("h",)
     sizes = dict.fromkeys(writes, width * after)
     if row.form in ("down", "up"):
-        return Part(row.name, ("h",), writes, *cost.conv(width, width, after).both, sizes)
+        return Part(row.name, ("h",), writes, *cost.conv(width, width, after).fields, sizes)
     total = cost.resnet(row.in_channels + row.skip_channels, width, here, config.time_dim)
+    if row.skip_channels:  # both are put together
+        total = total.needs(total.work + (row.in_channels + row.skip_channels) * here)
     if row.form == "middle":
         total += cost.resnet(width, width, here, config.time_dim)
-    total += attention(config, row.level, here)
+    attend = attention(config, row.level, here)
+    total += attend.needs(
+        attend.work + 2 * width * here
+    )  # beside it: what comes from the block, and its tokens
     reads: tuple[str, ...] = ("h", row.reads_skip, "temb") if row.reads_skip else ("h", "temb")
     if row.level.attention == "cross":
         reads += ("cond.embeds", "cond.mask")
-    return Part(row.name, reads, writes, *total.both, sizes)
+    return Part(row.name, reads, writes, *total.fields, sizes)
 
 
 def attention(config: UNetConfig, level: Level, tokens: int) -> Cost:

@@ -63,6 +63,11 @@ class AutoencoderKL(nn.Module):
         """As `decode`, tile by tile."""
         return tiled(self.decode, latents, decoder_grid(self.config, config))
 
+    def mask(self, mask: Tensor) -> Tensor:
+        """What is to be painted, [b,1,h,w] -> [b,1,h/f,w/f]: 1.0 there; of f x f pixels the first decides."""
+        factor = self.config.factor
+        return mask[..., ::factor, ::factor].float()
+
     def noise(self, like: Tensor | Sequence[object], config: NoiseConfig, noise: Noise) -> Tensor:
         """Normal noise shaped as the latents of images of the wanted size, one for each element of `like`."""
         factor = self.config.factor

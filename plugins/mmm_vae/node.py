@@ -68,6 +68,12 @@ KL = model_type(
             doc="`decode` for images larger than memory: in tiles that overlap. One rank does it; ranks can share the "
             "rows of `decode`, which needs no tiles for it and is exact.",
         ),
+        "mask": method(
+            mask="Mask[b,1,h,w]",
+            returns={"mask": "Latents[b,1,h/$factor,w/$factor]"},
+            doc="What is to be painted, at the size of latents: 1 there, 0 elsewhere. Of each square of pixels the "
+            "first decides.",
+        ),
         "noise": method(
             like="Any",
             config=NoiseConfig,

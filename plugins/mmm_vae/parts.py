@@ -29,14 +29,14 @@ def vae_parts(config: VaeConfig) -> tuple[Part, ...]:
     enc_in = cost.conv(config.image_channels, first, large)
     deep, moments = {"h": last * small}, {"mean": latent * small, "logvar": latent * small}
     return (
-        Part("enc_in", ("image",), ("h",), *enc_in.both, {"h": first * large}),
+        Part("enc_in", ("image",), ("h",), *enc_in.fields, {"h": first * large}),
         *(encoder_part(config, i) for i in range(top + 1)),
-        Part("enc_mid", ("h",), ("h",), *middle(config).both, deep),
-        Part("enc_out", ("h",), ("mean", "logvar"), *enc_out.both, moments),
-        Part("dec_in", ("latents",), ("h",), *dec_in.both, deep),
-        Part("dec_mid", ("h",), ("h",), *middle(config).both, deep),
+        Part("enc_mid", ("h",), ("h",), *middle(config).fields, deep),
+        Part("enc_out", ("h",), ("mean", "logvar"), *enc_out.fields, moments),
+        Part("dec_in", ("latents",), ("h",), *dec_in.fields, deep),
+        Part("dec_mid", ("h",), ("h",), *middle(config).fields, deep),
         *(decoder_part(config, k) for k in range(top + 1)),
-        Part("dec_out", ("h",), ("image",), *dec_out.both, {"image": config.image_channels * large}),
+        Part("dec_out", ("h",), ("image",), *dec_out.fields, {"image": config.image_channels * large}),
     )
 
 
@@ -62,14 +62,14 @@ def encoder_part(config: VaeConfig, level: int) -> Part:
     """A level of the encoder, and the size it leaves behind."""
     after = pixels(config, min(level + 1, len(config.channels) - 1))
     total, sizes = encoder_level(config, level), {"h": config.channels[level] * after}
-    return Part(f"enc{level}", ("h",), ("h",), *total.both, sizes)
+    return Part(f"enc{level}", ("h",), ("h",), *total.fields, sizes)
 
 
 def decoder_part(config: VaeConfig, k: int) -> Part:
     """The k-th level of the decoder, coarsest first, and the size it leaves behind."""
     level = len(config.channels) - 1 - k
     total, after = decoder_level(config, level), pixels(config, max(level - 1, 0))
-    return Part(f"dec{k}", ("h",), ("h",), *total.both, {"h": config.channels[level] * after})
+    return Part(f"dec{k}", ("h",), ("h",), *total.fields, {"h": config.channels[level] * after})
 
 
 def encoder_level(config: VaeConfig, level: int) -> Cost:

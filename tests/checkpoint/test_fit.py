@@ -13,17 +13,19 @@ from mmm_graph.checkpoint.load import load_module
 from mmm_graph.checkpoint.reader import open_checkpoint
 from mmm_graph.checkpoint.save import save_foreign, save_module
 from mmm_graph.errors import RunError
-from mmm_graph.registry.layout import Cut, Layout
+from mmm_graph.registry.layout import Cut, Layout, turned
 from tests.checkpoint.nets import on_meta, same
 
 
 class Attend(nn.Module):
-    """q and k of ours, fused in their file; a patch embedding that is a convolution there; one embedder for all."""
+    """q and k of ours, fused in their file; a patch embedding that is a convolution there; one embedder for all; a
+    projection that is the other way round there."""
 
     def __init__(self) -> None:
         super().__init__()
         self.parts = nn.ModuleDict({"q": nn.Linear(4, 4), "k": nn.Linear(4, 4), "patch": nn.Linear(8, 4)})
         self.parts["time"] = nn.Linear(2, 2)
+        self.parts["project"] = nn.Linear(4, 3, bias=False)
 
 
 FUSED = Layout(
@@ -33,6 +35,7 @@ FUSED = Layout(
         "k": Cut("attn.qk", 1, 2),
         "patch": "proj",
         "time": "blocks.{*}.time",
+        "project.weight": turned("projection"),
     },
     ignored=("ids",),
     copies=lambda config: 2,
@@ -46,6 +49,7 @@ def theirs(net: Attend) -> dict[str, Tensor]:
         f"attn.qk.{end}": torch.cat([state[f"q.{end}"], state[f"k.{end}"]]) for end in ("weight", "bias")
     }
     tensors |= {"proj.weight": state["patch.weight"].reshape(4, 2, 2, 2), "proj.bias": state["patch.bias"]}
+    tensors["projection"] = state["project.weight"].T.contiguous()
     tensors |= {
         f"blocks.{i}.time.{e}": state[f"time.{e}"].clone() for i in (0, 1) for e in ("weight", "bias")
     }
@@ -84,13 +88,14 @@ def test_below_a_prefix_and_only_what_is_kept(tmp_path: Path) -> None:
 def test_the_nearest_layout_tells_what_does_not_fit(tmp_path: Path) -> None:
     tensors = theirs(Attend())
     del tensors["attn.qk.bias"]
-    tensors |= {"proj.weight": torch.zeros(4, 9), "extra": torch.zeros(1)}
+    tensors |= {"proj.weight": torch.zeros(4, 9), "extra": torch.zeros(1), "projection": torch.zeros(3, 4)}
     save_file(tensors, tmp_path / "a.safetensors")
     with pytest.raises(RunError) as caught:
         read(tmp_path / "a.safetensors")
     text = str(caught.value)
     assert "read as the layout fused: 2 missing (k.bias, q.bias)" in text and "1 not used (extra)" in text
     assert "proj.weight (patch.weight): [4, 9] in the file, [4, 8] in the model" in text
+    assert "projection (project.weight): [3, 4] in the file, [4, 3] in the model" in text
 
 
 def test_copies_that_differ_are_told(tmp_path: Path) -> None:
@@ -104,9 +109,12 @@ def test_copies_that_differ_are_told(tmp_path: Path) -> None:
 def test_a_weight_that_the_layout_does_not_know_is_not_dropped(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"E613.*has no name for patch\.bias"):
         save_foreign(
-            Attend(), tmp_path / "b.safetensors", Layout("x", {"q": "q", "k": "k", "time": "t"}), None
+            Attend(),
+            tmp_path / "b.safetensors",
+            Layout("x", {"q": "q", "k": "k", "time": "t", "project": "o"}),
+            None,
         )
     with pytest.raises(RunError, match=r"E613.*only pieces of qk\.bias"):
-        rows = {"q": Cut("qk", 0, 2), "k": "k", "time": "t", "patch": "p"}
+        rows = {"q": Cut("qk", 0, 2), "k": "k", "time": "t", "patch": "p", "project": "o"}
         save_foreign(Attend(), tmp_path / "b.safetensors", Layout("x", rows), None)
     assert not list(tmp_path.iterdir())

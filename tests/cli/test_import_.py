@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.cli.conftest import Mmm
-from tests.foreign.folders import PLUGIN, checkpoint
+from tests.foreign.folders import PLUGIN, checkpoint, single_file
 
 
 @pytest.fixture
@@ -48,11 +49,15 @@ def test_json(toy: Mmm) -> None:
         (("import", "in", "-o", "g.json"), "should end in .yaml"),
         (("import", "in", "-o", "there.yaml"), "--force"),
         (("import", "in"), "--out"),
+        (("import", "in", "--as", "Nothing", "-o", "g.yaml"), "holds a Nothing, which no plugin can import"),
+        (("import", "in", "-o", "g.yaml", "--prediction", "v"), "they are about single files"),
+        (("import", "one.safetensors", "-o", "g.yaml", "--tokenizer", "nowhere"), "nowhere does not exist"),
         (("export", "nothing.yaml", "-o", "out"), "E101"),
     ],
 )
 def test_what_is_refused(toy: Mmm, tmp_path: Path, words: tuple[str, ...], said: str) -> None:
     (tmp_path / "there.yaml").write_text("mine")
+    single_file(tmp_path / "one.safetensors")
     done = toy(*words)
     assert done.status == 2 and said in done.err and "Traceback" not in done.err
     assert (tmp_path / "there.yaml").read_text() == "mine" and not (tmp_path / "g.yaml").exists()
@@ -62,3 +67,13 @@ def test_force(toy: Mmm, tmp_path: Path) -> None:
     (tmp_path / "g.yaml").write_text("mine")
     assert toy("import", "in", "-o", "g.yaml", "--force").status == 0
     assert "encoder.toy" in (tmp_path / "g.yaml").read_text()
+
+
+def test_a_single_file(toy: Mmm, tmp_path: Path) -> None:
+    single_file(tmp_path / "one.safetensors", stray=torch.zeros(1))
+    done = toy("import", "one.safetensors", "-o", "g.yaml")
+    assert done.status == 2 and "E612" in done.err and "stray" in done.err and "--ignore" in done.err
+    done = toy("import", "one.safetensors", "-o", "g.yaml", "--ignore", "stray")
+    assert done.status == 0 and "note: stray* (stray) is left out: you said so" in done.err
+    assert "weights: 'file:one.safetensors#net'" in (tmp_path / "g.yaml").read_text()
+    assert toy("check", "g.yaml").status == 0

@@ -36,3 +36,14 @@ def test_devices() -> None:
     for bad in ("", "gpu", "meta", "cpu:x", "cuda:99"):
         with pytest.raises(InputError, match=r"cannot be used: .*\n.*cpu"):
             use_device(bad, None)
+
+
+def test_tf32_is_for_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    with pytest.raises(InputError, match="--tf32 is for CUDA devices, found --device cpu"):
+        use_device("cpu", None, True)
+    made, told = torch.zeros, []
+    monkeypatch.setattr(torch, "zeros", lambda *shape, device: made(*shape))
+    monkeypatch.setattr(torch, "set_float32_matmul_precision", told.append)
+    assert use_device("cuda", None, True) == "cuda" and told == ["high"]

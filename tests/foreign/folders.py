@@ -25,10 +25,19 @@ def checkpoint(folder: Path, *, config: dict[str, Any] | None = None, steps: int
         folder / "net" / "config.json", {"_class_name": "TheirToy", "hidden_size": 3, **(config or {})}
     )
     write_json(folder / "scheduler" / "scheduler_config.json", {"steps": steps})
+    save_file(tensors(), folder / "net" / "diffusion_pytorch_model.safetensors")
+    return folder
+
+
+def single_file(path: Path, **more: torch.Tensor) -> Path:
+    """The model below `net`, and what else the file holds."""
+    save_file({**{f"net.{name}": value for name, value in tensors().items()}, **more}, path)
+    return path
+
+
+def tensors() -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
-    tensors = {
+    return {
         "dense.weight": torch.randn(3, 3, generator=generator),
         "dense.bias": torch.randn(3, generator=generator),
     }
-    save_file(tensors, folder / "net" / "diffusion_pytorch_model.safetensors")
-    return folder

@@ -1,4 +1,4 @@
-"""Plugin file: a model kind with a foreign layout, and importers of a pipeline and of its scheduler."""
+"""Plugin file: a kind with a foreign layout, and importers of a pipeline, of its scheduler and of single files."""
 
 from __future__ import annotations
 
@@ -62,6 +62,16 @@ def scheduler(foreign: Foreign) -> dict[str, Any]:
     return {"steps": foreign.config["steps"]}
 
 
+def single_file(foreign: Foreign) -> dict[str, Any]:
+    foreign.leave_unread("the average", "it is not used", "average.")
+    width = foreign.shapes["net.dense.weight"][1] + int(foreign.options.get("prediction") == "v")
+    parts = {
+        "net": (f"{foreign.link}#net", {"_class_name": "TheirToy", "hidden_size": width}),
+        "scheduler": (foreign.link, {"_class_name": "TheirScheduler", "steps": 2}),
+    }
+    return pipeline(foreign.pretend("TheirPipeline", {}, parts))
+
+
 @hookimpl
 def mmm_register_nodes() -> list[ModelType]:
     ports = {"x": "Embeds[b,d]", "returns": {"y": "Embeds[b,d]"}}
@@ -79,4 +89,9 @@ def mmm_register_nodes() -> list[ModelType]:
 @hookimpl
 def mmm_register_importers() -> list[Importer]:
     names = {"TheirPipeline": "pipeline", "TheirScheduler": "scheduler"}
-    return [Importer(name, f"{__name__}:{function}") for name, function in names.items()]
+    found = [Importer(name, f"{__name__}:{function}") for name, function in names.items()]
+    files = {
+        "any of their files": ("scheduler", ("net.*",)),
+        "their file": ("single_file", ("net.*", "net.dense.*")),
+    }
+    return found + [Importer(n, f"{__name__}:{f}", marks=marks) for n, (f, marks) in files.items()]

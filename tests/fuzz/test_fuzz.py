@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import signal
 from collections import Counter
 from pathlib import Path
@@ -27,6 +28,8 @@ def fuzz(path: Path, count: int, seed: int, folder: Path) -> Counter[str]:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     found: Counter[str] = Counter()
     signal.signal(signal.SIGALRM, _hang)
+    for other in path.parent.glob("*.yaml"):  # which it may include
+        shutil.copy(other, folder)
     target = folder / path.name
     for number, text in enumerate(mutations(path.read_text(), count, seed)):
         target.write_bytes(text.encode("utf-8", "surrogatepass"))

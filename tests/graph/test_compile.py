@@ -318,3 +318,27 @@ def test_config_names_mean_nothing_in_the_types_of_a_file():
         InputError, match=r"13:16 error\[E205\] Embeds\[b,t,\$width\]: \$width is not known here"
     ):
         compiled("  n: {graph: read, in: {text: $in.prompt}}", "{x: n}", head)
+
+
+ATTACHED = [
+    ('{lora: "file:a", scale: $params.steps}', ""),
+    (
+        "{model: link}",
+        "9:46 E209 net: `attach: {model: ...}` is part of the format but this version cannot do it yet",
+    ),
+    ('{lora: "file:a", scale: $params.on}', "9:62 E210 net: the scale of file:a expects a number, got True"),
+    ("{lora: $params.steps}", "9:45 E210 net: lora expects a text, got 3"),
+]
+
+
+@pytest.mark.parametrize(("item", "message"), ATTACHED)
+def test_loras_of_models(item, message):
+    head = HEAD.replace("net:  {kind: denoiser.toy}", f"net: {{kind: denoiser.toy, attach: [{item}]}}")
+    spec = load_spec(head + BODY)
+    if not message:
+        lora = compile_graph(spec, REGISTRY).models["net"].attach[0]
+        assert (lora.source, lora.scale, lora.merge) == ("file:a", 3.0, False)
+        return
+    with pytest.raises(InputError) as caught:
+        compile_graph(spec, REGISTRY)
+    assert [f"{p.place.line}:{p.place.col} {p.code} {p.message}" for p in caught.value.problems] == [message]

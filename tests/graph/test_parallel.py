@@ -35,6 +35,7 @@ def test_known_names_pass():
         ("axes: {txt: {cfg: 2}}", "8:28"),
         ('stages: [{ranks: [0], place: ["txt[:1]"]}]', "8:51"),
         ("offload: [txt]", "8:31"),
+        ("offload: {txt: {by: block, from: disk}}", "8:31"),
     ],
 )
 def test_unknown_models(plan, place):

@@ -21,7 +21,7 @@ def test_it_can_be_dumped_and_holds_everything() -> None:
     assert data.keys() == {"batch", "requests", "in_flight", "ranks", "loops", "plan", "simulated"}
     assert (data["batch"], data["requests"], data["in_flight"], len(data["ranks"])) == (3, 3, 3, 4)
     assert data["ranks"][0].keys() == {
-        "rank", "holds", "value_bytes", "unknown", "exchanges", "sends", "program",
+        "rank", "holds", "value_bytes", "unknown", "exchanges", "sends", "program", "peak",
     }  # fmt: skip
     assert data["loops"][0]["streams"] == 3 and 0 < data["loops"][0]["efficiency"] <= 1
     assert 0 < data["simulated"]["efficiency"] <= 1 and told.timeline is not None

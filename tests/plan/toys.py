@@ -51,12 +51,14 @@ def net_parts(config: NetConfig) -> tuple[Part, ...]:
     h, c, text = {"h": tokens * WIDTH}, {"c": WIDTH}, {"text": 4 * WIDTH} if config.joint else {}
     words = "text" if config.joint else "cond.embeds"
     parts = [Part("embed", ("x", "t", "cond.embeds"), ("h", "c", "skip", *text), 32, 1e8,
-                  {**h, **c, **text, "skip": tokens * WIDTH})]  # fmt: skip
+                  sizes={**h, **c, **text, "skip": tokens * WIDTH})]  # fmt: skip
     for i in range(config.blocks):
         last = i == config.blocks - 1
         reads, after = ("h", "c", words, *(("skip",) if last else ())), {} if last else text
-        parts.append(Part(f"block{i}", reads, ("h", *after), 64, 1e9, {**h, **after}, 2 * tokens * WIDTH))
-    return (*parts, Part("head", ("h", "c", "x"), ("pred",), 24, 1e8, {"pred": CHANNELS * config.size**2}))
+        sizes, kept = {**h, **after}, 2 * tokens * WIDTH
+        parts.append(Part(f"block{i}", reads, ("h", *after), 64, 1e9, sizes=sizes, kept=kept))
+    sizes = {"pred": CHANNELS * config.size**2}
+    return (*parts, Part("head", ("h", "c", "x"), ("pred",), 24, 1e8, sizes=sizes))
 
 
 def net_sharding(config: NetConfig) -> Sharding:

@@ -92,6 +92,11 @@ SETUPS: dict[str, dict[str, Any]] = {
             "guidance": used(REGISTRY, "guidance", "guidance.cfg"),
         }
     },
+    "diffusion.keep": {
+        "uses": SAMPLER,
+        "values": {"state": {"x": torch.ones(2, 4, 8, 8)}, "i": 1},
+        "dims": {"h": 8, "w": 8},
+    },
     "encoder.text": {
         "config": {"vocab_size": 8, "width": 16, "depth": 1, "num_heads": 2, "hidden": 16, "eos_id": 7}
     },

@@ -126,6 +126,10 @@ EXTRAS = {
     "saver kind": ({"savers": [Saver("bvh", "Skeleton", "a:b")]}, "unknown port kind 'Skeleton'"),
     "saver format": ({"savers": [Saver(".png", "Image", "a:b")]}, "'.png' is not a file format"),
     "importer function": ({"importers": [Importer("Pipe", "ab")]}, "importer Pipe has the function"),
+    "importer marks": (
+        {"importers": [Importer("Pipe", "a:b", marks="unet.*")]},
+        "importer Pipe has the marks",
+    ),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmm_graph.registry.layout import Cut, Layout, Theirs, below
+from mmm_graph.registry.layout import Cut, Layout, Theirs, below, turned
 
 ROWS = {
     "block{i}.attn.q": Cut("blocks.{i}.attn.qkv", 0, 3),
@@ -12,6 +12,7 @@ ROWS = {
     "block{i}.mlp": "blocks.{i}.mlp.0",
     "time": "blocks.{*}.time",
     "scale": "logit_scale",
+    "out.weight": turned("projection"),
 }
 
 
@@ -23,14 +24,16 @@ def test_prefixes_numbers_and_pieces() -> None:
         "block2.mlp.weight",
         "time.bias",
         "scale",
+        "out.weight",
         "other.weight",
     ]
     assert layout.theirs(ours, 2) == {
-        "block11.attn.q.weight": Theirs(("blocks.11.attn.qkv.weight",), 0, 3),
-        "block0.attn.v.bias": Theirs(("blocks.0.attn.qkv.bias",), 2, 3),
+        "block11.attn.q.weight": Theirs(("blocks.11.attn.qkv.weight",), (0,), 3),
+        "block0.attn.v.bias": Theirs(("blocks.0.attn.qkv.bias",), (2,), 3),
         "block2.mlp.weight": Theirs(("blocks.2.mlp.0.weight",)),
         "time.bias": Theirs(("blocks.0.time.bias", "blocks.1.time.bias")),
         "scale": Theirs(("logit_scale",)),
+        "out.weight": Theirs(("projection",), transposed=True),
     }
 
 
@@ -47,3 +50,4 @@ def test_what_is_not_read(name: str, is_ignored: bool) -> None:
 def test_a_table_under_a_prefix() -> None:
     assert below("", "model", {"a": "b", "c": Cut("d", 1, 2)}) == {"a": "model.b", "c": Cut("model.d", 1, 2)}
     assert below("x", "", {"a": "b"}) == {"x.a": "b"}
+    assert below("x", "y", {"a": turned("b")}) == {"x.a": turned("y.b")}

@@ -66,7 +66,7 @@ def test_equality_is_of_meaning():
     assert spec != TEXT
 
 
-@pytest.mark.parametrize("offload", [True, False, "disk"])
+@pytest.mark.parametrize("offload", [True, False, "block"])
 def test_offload(offload):
     assert ModelSpec(kind="a.b", offload=offload).offload == offload
 

@@ -162,6 +162,10 @@ BAD = {
         "mmm: 1\nmodels: {a: {kind: x.y, attach: [{at: blocks}]}}\n",
         "<text>:2:34 error[E118] models.a.attach.0: attach takes exactly one of `model:` and `lora:`",
     ),
+    "attach a LoRA with keys of models": (
+        "mmm: 1\nmodels: {a: {kind: x.y, attach: [{lora: 'file:x', every: 2}]}}\n",
+        "<text>:2:58 error[E118] models.a.attach.0.every: attach with `lora:` has no `every:`\n    hint: leave it out",
+    ),
     "how to train": (
         "mmm: 1\ntrain: {stages: {s: {train: {m: half}}}}\n",
         "<text>:2:33 error[E801] train.stages.s.train.m: expects one of full, {lora: ...}, "

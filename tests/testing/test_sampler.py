@@ -14,6 +14,7 @@ BAD: dict[str, tuple[NodeType, str]] = {
     "misses x0": (sampler("EulerShort"), "every prediction was the same x0, yet after 1 steps"),
     "state in place": (sampler("EulerInPlace"), "changed the state that it was given"),
     "state shape": (sampler("EulerState"), r"state 'mean' is \[\]; expected a tensor shaped like x"),
+    "put": (sampler("EulerDeaf"), r"put: evaluation 1 asks about \(or results in\) another latent"),
     "pointwise config": (sampler("Euler", Whole), "has pointwise True, but its config says False"),
     "not pointwise": (sampler("EulerMixes"), "declared pointwise, but a patch alone"),
 }

@@ -141,6 +141,9 @@ class Euler:
     def init(self, x: Tensor, times: Any) -> dict[str, Any]:
         return {"x": x}
 
+    def put(self, state: Any, x: Tensor, times: Any, i: int) -> Any:
+        return {**state, "x": x}
+
     def query(self, state: Any, times: Any, i: int) -> tuple[Tensor, Tensor]:
         return state["x"], times.t[i].expand(len(state["x"]))
 
@@ -155,6 +158,11 @@ class Euler:
 
     def result(self, state: Any) -> Any:
         return state["x"]
+
+
+class EulerDeaf(Euler):
+    def put(self, state: Any, x: Tensor, times: Any, i: int) -> Any:
+        return state
 
 
 class EulerOneMore(Euler):

@@ -105,6 +105,13 @@ def test_refuses_before_anything_is_built(tmp_path: Path, old: str, new: str, co
     assert all(p.place is not None and p.place.line > 0 for p in error.value.problems)
 
 
+def test_a_model_with_loras_is_not_trained(tmp_path: Path) -> None:
+    body = next(line for line in GRAPH.splitlines() if line.strip().startswith("body:"))
+    text = GRAPH.replace(body, body.replace("init: default", 'init: default, attach: [{lora: "file:a"}]'))
+    with pytest.raises(MmmError, match=r"E814.*training body, which has `attach:`, comes in a later version"):
+        stage(tmp_path, text)
+
+
 def test_unreached_model_is_refused(tmp_path: Path) -> None:
     text = replaced("models:\n", "models:\n  idle: {kind: projector.head, init: default}\n")
     text = text.replace("train: {body: full, head: full}", "train: {body: full, head: full, idle: full}")

@@ -10,7 +10,14 @@ from mmm_diffusion.config.laws import (
     SchedulerConfig,
     VarianceConfig,
 )
-from mmm_diffusion.config.loop import CFGConfig, DenoiseConfig, InitConfig, NoGuidanceConfig
+from mmm_diffusion.config.loop import (
+    CFGConfig,
+    ConcatConfig,
+    DenoiseConfig,
+    InitConfig,
+    NoGuidanceConfig,
+    StartConfig,
+)
 from mmm_diffusion.config.samplers import (
     DDIMConfig,
     DDPMConfig,
@@ -30,6 +37,7 @@ __all__ = [
     "BetaConfig",
     "Between",
     "CFGConfig",
+    "ConcatConfig",
     "CosineConfig",
     "DDIMConfig",
     "DDPMConfig",
@@ -48,6 +56,7 @@ __all__ = [
     "ScaledLinearConfig",
     "SchedulerConfig",
     "Spacing",
+    "StartConfig",
     "TimesConfig",
     "UniPCConfig",
     "VarianceConfig",

@@ -38,6 +38,25 @@ class InitConfig(Config):
     scale: Literal["none", "sigma"] = "none"
 
 
+class StartConfig(Config):
+    """Where a run from clean latents starts.
+
+    Attributes:
+        full: what a run that leaves nothing out (strength 1) starts from: mixed = latents and noise at its first level;
+            noise = noise alone, as text-to-image does.
+        scale: of noise alone: sigma = multiply it by the first level's sigma, as Euler of a VE law does.
+    """
+
+    full: Literal["mixed", "noise"] = "mixed"
+    scale: Literal["none", "sigma"] = "none"
+
+
+class ConcatConfig(Config):
+    """Attributes: channels: of the result; anything else is refused when it runs. None: whatever it is."""
+
+    channels: int | None = Field(None, ge=1)
+
+
 class DenoiseConfig(Config):
     """The denoising loop.
 

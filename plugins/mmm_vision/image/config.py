@@ -30,9 +30,32 @@ class ResizeConfig(Config):
 
     Attributes:
         height, width: of the result [px].
-        mode: interpolation; all but nearest are antialiased when they shrink.
+        mode: interpolation; all but nearest are antialiased when they shrink. lanczos is Pillow's, and as there the
+            result has 256 levels.
     """
 
     height: int = Field(ge=1, le=16384)
     width: int = Field(ge=1, le=16384)
-    mode: Literal["nearest", "bilinear", "bicubic"] = "bicubic"
+    mode: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
+
+
+class MaskConfig(Config):
+    """Where something is to be painted.
+
+    Attributes:
+        threshold: brightness from which on it is.
+        invert: dark is to be painted instead.
+    """
+
+    threshold: float = Field(0.5, gt=0, le=1)
+    invert: bool = False
+
+
+class HideConfig(Config):
+    """What stands in place of what is hidden.
+
+    Attributes:
+        value: brightness of all channels; the default is the 0 of codecs that work in [-1, 1].
+    """
+
+    value: float = Field(0.5, ge=0, le=1)

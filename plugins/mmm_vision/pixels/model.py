@@ -24,6 +24,10 @@ class Pixels:
         """[b,c,h,w] -> the same in [0,1]; what lies outside [-1,1] is cut off."""
         return (0.5 * latents + 0.5).clamp(0.0, 1.0)
 
+    def mask(self, mask: Tensor) -> Tensor:
+        """What is to be painted, [b,1,h,w] -> 1.0 there and 0.0 elsewhere."""
+        return mask.float()
+
     def noise(self, like: Any, config: NoiseConfig, noise: Noise) -> Tensor:
         """Standard normal [b,c,height,width], b being the batch of `like`."""
         return noise.normal((self.config.channels, config.height, config.width))

@@ -20,6 +20,10 @@ def pixel_nodes() -> list[NodeType]:
                 "decode": method(
                     latents=LATENTS, returns={"image": IMAGE}, rowwise=True, doc="[-1,1] -> [0,1]"
                 ),
+                "mask": method(
+                    mask="Mask[b,1,h,w]", returns={"mask": "Latents[b,1,h,w]"},
+                    doc="What is to be painted: 1 there, 0 elsewhere.",
+                ),
                 "noise": method(
                     like="Any", config=NoiseConfig, noise=True,
                     returns={"latents": "Latents[b,$channels,$height,$width]"},

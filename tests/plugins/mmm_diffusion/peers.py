@@ -103,8 +103,8 @@ class Given:
         return self.tensor
 
 
-def run_ours(sampler, times, x, noises, scale="none", model=toy):
-    """Result and the times that the denoiser was asked about."""
+def run_ours(sampler, times, x, noises, scale="none", model=toy, kept=None):
+    """Result and the times that the denoiser was asked about. kept: mask, original and noise of `ops.keep`."""
     values = ops.init(x, times, sampler, InitConfig(scale=scale))
     asked = []
     for i in range(values["evaluations"]):
@@ -112,11 +112,16 @@ def run_ours(sampler, times, x, noises, scale="none", model=toy):
         pred = model(values["x"], values["t"][0])
         pred, variance = pred.chunk(2, 1) if pred.shape[1] > SHAPE[1] else (pred, None)
         values = ops.step(values["state"], pred, times, i, sampler, Given(noises[i]), variance)
+        if kept is not None:
+            back = ops.keep(values["state"], values["x"], *kept, times, i, sampler)
+            values = {**values, **back}
     return values["latents"], asked
 
 
-def run_peer(scheduler, x, noises, monkeypatch, model=toy, **step):
+def run_peer(scheduler, x, noises, monkeypatch, model=toy, skip=0, after=None, **step):
     """Result and the times that the denoiser was asked about.
+
+    skip: evaluations that are left out, as image-to-image does. after: (x, number of the next evaluation) -> x.
 
     Where whole times repeat at the start, the peer looks its place up by time, begins with the second, and runs out of
     levels at the end; so it is told where to begin. A whole time times a Python float (LCM) has the default type.
@@ -129,14 +134,17 @@ def run_peer(scheduler, x, noises, monkeypatch, model=toy, **step):
         monkeypatch.setattr(module, "BrownianTreeNoiseSampler", lambda *_, **__: Path(noises))
     if len(scheduler.timesteps) > 1 and scheduler.timesteps[0] == scheduler.timesteps[1]:
         scheduler.set_begin_index(0)
+    if skip and hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(skip)
     asked = []
     before = torch.get_default_dtype()
     torch.set_default_dtype(x.dtype)
     try:
-        for t in scheduler.timesteps:
+        for i, t in enumerate(scheduler.timesteps[skip:]):
             asked.append(float(t))
             seen = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
             x = scheduler.step(model(seen, t), t, x, **step).prev_sample
+            x = x if after is None else after(x, skip + i + 1)
     finally:
         torch.set_default_dtype(before)
     return x, asked

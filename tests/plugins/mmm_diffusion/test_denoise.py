@@ -64,6 +64,25 @@ def test_a_learned_variance_is_handed_on():
     )
 
 
+def test_more_channels_are_shown_to_every_branch():
+    loop = expand(c.DenoiseConfig(), uses(), ALL | {"beside"})["nodes"]["steps"]["loop"]
+    body = loop["nodes"]
+    links = {"x": "$carry.x", "beside": "$in.beside"}
+    assert body["asked"] == {"op": "latents.concat", "in": links, "config": {"channels": None}}
+    assert [body[f"predict_{b}"]["in"]["x"] for b in ("cond", "uncond")] == ["asked", "asked"]
+    assert loop["next"]["x"] == "step.x"
+
+
+def test_what_is_not_painted_is_put_back_after_the_step():
+    loop = expand(c.DenoiseConfig(), uses(), ALL | {"mask", "original", "noise"})["nodes"]["steps"]["loop"]
+    assert list(loop["nodes"])[-2:] == ["step", "keep"]
+    assert loop["nodes"]["keep"]["use"] == {"sampler": "rule"}
+    assert loop["next"] == {"state": "keep.state", "x": "keep.x", "t": "step.t"}
+    assert loop["out"] == {"latents": "keep.latents"}
+    with pytest.raises(ValueError, match="mask, original, noise; 'original' is not linked"):
+        expand(c.DenoiseConfig(), uses(), ALL | {"mask", "noise"})
+
+
 FILE = """
 mmm: 1
 name: denoise

@@ -98,6 +98,22 @@ def test_image_to_image_starts_at_the_first_level_that_is_left(name):
     assert abs(float(noised.mean()) - 0.4 * alpha) < 0.05 and abs(float(noised.std()) - sigma) < 0.05
 
 
+@laws
+def test_where_a_run_from_clean_latents_starts(name):
+    law = LAWS[name]()
+    whole, half = (law.times(c.TimesConfig(steps=20, strength=s)) for s in (1.0, 0.5))
+    assert (whole.skipped, half.skipped) == (0, 10)
+    x, eps = torch.randn(2, 2, 1, 4, 4, dtype=torch.float64)
+    for times in (whole, half):
+        alpha, sigma = times.level(0)
+        mixed = law.add_noise_at(x, times, noise(2), eps)
+        assert torch.equal(mixed, alpha * x + sigma * eps)
+        for scale in ("none", "sigma"):
+            found = law.add_noise_at(x, times, noise(2), eps, c.StartConfig(full="noise", scale=scale))
+            alone = sigma * eps if scale == "sigma" else eps
+            assert torch.equal(found, mixed if times.skipped else alone)
+
+
 def test_explicit_times_are_a_sub_sequence():
     """DDIM's tau of Song et al. 2021: quadratic spacing, given as a list."""
     tau = tuple(float(int((i / 10) ** 2 * 0.8 * 1000)) for i in range(10, 0, -1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,13 @@ from torch import Tensor
 import mmm_graph as mmm
 from mmm_graph.api.convert import import_graph
 from mmm_graph.registry import load_registry
-from tests.plugins.mmm_pipelines import tiny
+from tests.plugins.mmm_pipelines import files, tiny
+
+
+@pytest.fixture(scope="session")
+def single(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], files.Made]:
+    """A case of `files`, made once; what is in its folder is for reading."""
+    return cache(lambda name: files.make(name, tmp_path_factory.mktemp("single")))
 
 
 @pytest.fixture

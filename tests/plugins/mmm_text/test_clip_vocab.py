@@ -1,5 +1,6 @@
 """CLIP's vocabulary read through the tokenizers library, against transformers' CLIPTokenizer."""
 
+import gzip
 import json
 
 import pytest
@@ -61,6 +62,36 @@ def test_ids_are_those_of_transformers_with_a_file_of_added_tokens(clip_folder):
     size = len(json.loads((folder / "vocab.json").read_text()))
     (folder / "added_tokens.json").write_text(json.dumps({"<b>": size + 1, "<a>": size}))
     compare(folder, END, [*PROMPTS, "a <a> dog", "A <B><A>dog"])
+
+
+@pytest.mark.parity
+def test_ids_are_those_of_transformers_from_the_file_of_merges(clip_folder, tmp_path):
+    """The vocabulary follows from the merges: the order of vocab.json is that of OpenAI."""
+    from transformers import CLIPTokenizer
+
+    theirs = CLIPTokenizer.from_pretrained(str(clip_folder()))
+    merges = (tmp_path / "merges.txt").read_text(encoding="utf-8")
+    with gzip.open(tmp_path / "pairs.txt.gz", "wt", encoding="utf-8") as stream:
+        stream.write(f'"pairs.txt{merges}')
+    ours = HfTokenizer(
+        TokenizerConfig(pad="max_length", max_length=77, pad_token="!"), tmp_path / "pairs.txt.gz"
+    )
+    want = theirs(PROMPTS, truncation=True, max_length=77)["input_ids"]
+    got = ours.encode(PROMPTS)
+    assert [row[mask].tolist() for row, mask in zip(got["ids"], got["mask"], strict=True)] == want
+    assert ours.pad_id == 0 and ours.tokenizer.get_vocab_size() == len(theirs)
+    assert ours.decode(got["ids"][:, :20]) == theirs.batch_decode(
+        got["ids"][:, :20], skip_special_tokens=True
+    )
+
+
+@pytest.mark.parametrize(
+    "content", [b"no archive", gzip.compress(b"#version\na b c\n"), gzip.compress(b"a b\n")]
+)
+def test_another_file_in_place_of_the_merges(tmp_path, content):
+    (tmp_path / "pairs.txt.gz").write_bytes(content)
+    with pytest.raises(InputError, match="E607"):
+        HfTokenizer(TokenizerConfig(), tmp_path / "pairs.txt.gz")
 
 
 def compare(folder, pad_text, prompts=PROMPTS):

@@ -47,6 +47,14 @@ def test_log_variance_is_kept_in_range(model):
     assert model.posterior(torch.rand(1, 1, 8, 8))["logvar"].min() == -30
 
 
+def test_of_a_mask_the_nearest_pixel_decides(model):
+    mask = torch.rand(2, 1, 16, 24, generator=torch.Generator().manual_seed(1)) > 0.5
+    found = model.mask(mask)
+    factor = model.config.factor
+    nearest = torch.nn.functional.interpolate(mask.float(), size=(16 // factor, 24 // factor))
+    assert factor > 1 and found.dtype == torch.float32 and torch.equal(found, nearest)
+
+
 def test_noise_has_the_shape_of_latents_and_the_dtype_of_the_weights(model):
     noise = Noise((3,), "noise", (0, 1, 2))
     drawn = model.bfloat16().noise(["a", "b", "c"], NoiseConfig(height=16, width=24), noise)

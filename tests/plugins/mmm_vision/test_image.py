@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from mmm_vision.image.config import GridConfig, ResizeConfig
+from mmm_vision.image.config import GridConfig, HideConfig, MaskConfig, ResizeConfig
 from mmm_vision.image.grid import grid
-from mmm_vision.image.ops import resize
+from mmm_vision.image.ops import hide, resize, to_mask
 
 
 def test_grid_puts_every_image_in_its_cell() -> None:
@@ -43,3 +43,20 @@ def test_resize_keeps_a_flat_image_flat_and_the_range() -> None:
     big = resize(edge, ResizeConfig(height=32, width=32))
     assert big.min() >= 0 and big.max() <= 1
     assert resize(edge, ResizeConfig(height=16, width=16, mode="nearest")).unique().tolist() == [0, 1]
+
+
+def test_an_image_of_the_right_size_stays_as_it_is() -> None:
+    image = torch.rand(2, 3, 8, 6)
+    for mode in ("nearest", "bilinear", "bicubic", "lanczos"):
+        assert torch.equal(resize(image, ResizeConfig(height=8, width=6, mode=mode)), image)
+
+
+def test_white_is_painted_and_the_rest_kept() -> None:
+    grey = torch.tensor([0.0, 0.49, 0.5, 1.0]).view(1, 1, 2, 2)
+    mask = to_mask(grey, MaskConfig())
+    assert mask.flatten().tolist() == [False, False, True, True]
+    assert torch.equal(to_mask(grey, MaskConfig(invert=True)), ~mask)
+    assert to_mask(grey, MaskConfig(threshold=0.3)).flatten().tolist() == [False, True, True, True]
+    image = torch.rand(1, 3, 2, 2)
+    hidden = hide(image, mask, HideConfig())
+    assert torch.equal(hidden[..., 0, :], image[..., 0, :]) and (hidden[..., 1, :] == 0.5).all()

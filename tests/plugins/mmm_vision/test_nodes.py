@@ -11,6 +11,8 @@ from mmm_vision.plugin import mmm_register_nodes
 
 SETUPS: dict[str, dict[str, Any]] = {
     "image.grid": {"config": {"columns": 2}},
+    "image.hide": {},
+    "image.to_mask": {},
     "image.resize": {"config": {"height": 6, "width": 4}},
     "vae.pixels": {"config": {"channels": 3}, "methods": {"noise": {"height": 4, "width": 6}}},
 }

@@ -26,6 +26,7 @@ def test_rows_are_coded_alone_and_said_to_be() -> None:
     assert {name: m.rowwise for name, m in methods.items()} == {
         "encode": True,
         "decode": True,
+        "mask": False,
         "noise": False,
     }
 

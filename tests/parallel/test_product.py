@@ -1,0 +1,67 @@
+"""The product by another kernel is the product."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmm_graph.parallel import product as module
+from mmm_graph.parallel.exchange import SINGLE
+from mmm_graph.parallel.product import product
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """How often the convolution ran; on every CPU it counts as the faster one."""
+    found, run = [], torch.mkldnn_convolution
+    monkeypatch.setattr(module, "HAS_SLOW_GEMM", True)
+    monkeypatch.setattr(torch, "mkldnn_convolution", lambda *args: found.append(1) or run(*args))
+    return found
+
+
+@pytest.mark.parametrize("has_bias", [True, False])
+@pytest.mark.parametrize("shape", [(2, 300, 256), (513, 256), (1, 2, 400, 256)])
+@torch.no_grad()
+def test_large_ones(calls, shape, has_bias):
+    x, weight = torch.randn(shape), torch.randn(384, 256)
+    bias = torch.randn(384) if has_bias else None
+    expected = F.linear(x.double(), weight.double(), None if bias is None else bias.double())
+    found = product(x, weight, bias)
+    assert calls and found.is_contiguous() and found.shape == expected.shape
+    assert (found - expected).abs().max() < 1e-4
+
+
+@torch.no_grad()
+def test_tokens_that_are_not_contiguous(calls):
+    whole, weight = torch.randn(2, 400, 512), torch.randn(384, 256)
+    x = whole[:, 40:, 128:384]
+    assert (product(x, weight, None) - F.linear(x.double(), weight.double())).abs().max() < 1e-4
+    assert calls
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@torch.no_grad()
+def test_other_dtypes_are_torchs_own(calls, dtype):
+    x, weight = torch.randn(600, 256, dtype=dtype), torch.randn(384, 256, dtype=dtype)
+    assert torch.equal(product(x, weight, None), F.linear(x, weight)) and not calls
+
+
+def test_small_ones_empty_ones_and_gradients_are_torchs_own(calls):
+    weight = torch.randn(384, 256, requires_grad=True)
+    product(torch.randn(600, 256), weight, None).sum().backward()
+    assert weight.grad is not None
+    with torch.no_grad():
+        for rows in (0, 1, 63):
+            x = torch.randn(rows, 256)
+            assert torch.equal(product(x, weight, None), F.linear(x, weight))
+    assert not calls
+
+
+@torch.no_grad()
+def test_a_point_convolution_is_a_product(calls):
+    x = torch.randn(2, 256, 20, 20).contiguous(memory_format=torch.channels_last)
+    weight, bias = torch.randn(384, 256, 1, 1), torch.randn(384)
+    found = SINGLE.conv2d("", x, weight, bias, 1, (0, 0))
+    assert calls and found.is_contiguous(memory_format=torch.channels_last)
+    assert (found - F.conv2d(x.double(), weight.double(), bias.double())).abs().max() < 1e-4
