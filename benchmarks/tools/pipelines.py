@@ -184,6 +184,6 @@ def draw_weights(pipeline: Any) -> None:
             with torch.no_grad():
                 for weight in part.parameters():
                     weight.add_(torch.randn(weight.shape, generator=generator) * 0.01)
-                blocks = [b for b in getattr(part, "transformer_blocks", ()) if hasattr(b.norm1, "emb")]
+                blocks = [b for b in getattr(part, "transformer_blocks", ()) if getattr(b.norm1, "emb", None)]
                 for block in blocks[1:]:  # DiT keeps one embedding of times and classes in every block
                     block.norm1.emb.load_state_dict(blocks[0].norm1.emb.state_dict())

@@ -33,6 +33,15 @@ def test_large_ones(calls, shape, has_bias):
 
 
 @torch.no_grad()
+def test_many_input_columns_are_summed_in_pieces(calls, monkeypatch):
+    monkeypatch.setattr(module, "MOST_COLUMNS", 100)
+    x, weight, bias = torch.randn(2, 300, 256), torch.randn(384, 256), torch.randn(384)
+    found = product(x, weight, bias)
+    assert len(calls) == 3
+    assert (found - F.linear(x.double(), weight.double(), bias.double())).abs().max() < 1e-4
+
+
+@torch.no_grad()
 def test_tokens_that_are_not_contiguous(calls):
     whole, weight = torch.randn(2, 400, 512), torch.randn(384, 256)
     x = whole[:, 40:, 128:384]

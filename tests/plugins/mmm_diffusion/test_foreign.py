@@ -64,7 +64,7 @@ TABLE = {
 }
 TOKENS = 1500
 CASES = [
-    (name, i, steps)
+    pytest.param(name, i, steps, marks=[pytest.mark.slow] if steps == 20 else [])
     for name, configs in TABLE.items()
     for i, config in enumerate(configs)
     for steps in (1, 5, 7, 20)
