@@ -126,7 +126,8 @@ class Context:
 class Known(Mapping[str, Dim]):
     """What `$name` means in the ports of a node: a field of its config, else a field or property of the model's.
 
-    A field that is None is to be told by the links; a property that is None is a length that this node alone knows.
+    A field of a model that is None is to be told by the links; a property that is None, or a field of an op, is a
+    length that this node alone knows.
     """
 
     def __init__(self, path: str, config: Config | None, model: ModelNode | None = None) -> None:
@@ -135,6 +136,8 @@ class Known(Mapping[str, Dim]):
     def __getitem__(self, name: str) -> Dim:
         if self._config is not None and getattr(self._config, name, None) is not None:
             return _dim(getattr(self._config, name))
+        if self._model is None and hasattr(self._config, name):
+            return Dim(over=(f"{self._path}:{name}",))
         if self._model is None:
             raise KeyError(name)
         value = getattr(self._model.config, name)

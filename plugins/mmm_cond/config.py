@@ -15,10 +15,13 @@ class ConcatConfig(Config):
     Attributes:
         axis: d puts the vectors of each token side by side, t puts the tokens one after the other.
         pad: with axis t, narrower parts get zeros at the end of d.
+        tokens: of the result, where they are always as many. Texts that are known to be of one length go through a
+            denoiser as one batch.
     """
 
     axis: Literal["d", "t"] = "d"
     pad: bool = False
+    tokens: int | None = Field(default=None, ge=1)
 
 
 class NumberConfig(Config):

@@ -8,24 +8,42 @@ from mmm_graph.registry import OpType, op_type
 
 def cond_ops() -> list[OpType]:
     """All ops of this plugin."""
+    return [*embeds_ops(), *constant_ops()]
+
+
+def embeds_ops() -> list[OpType]:
+    """Ops on what encoders make of texts."""
     return [
         op_type(
             "embeds.concat",
             "mmm_cond.ops:concat",
             parts="Embeds*",
-            returns={"embeds": "Embeds"},
+            returns={"embeds": "Embeds[b,$tokens,d]"},
             config=c.ConcatConfig,
             doc="Embeds of several encoders side by side, or one after the other.",
+        ),
+        op_type(
+            "embeds.concat_pooled",
+            "mmm_cond.ops:concat_pooled",
+            parts="Embeds*",
+            returns={"pooled": "Embeds[b,d]"},
+            doc="Vectors of several encoders side by side.",
         ),
         op_type(
             "embeds.zero_empty",
             "mmm_cond.ops:zero_empty",
             text="Text[b]",
             embeds="Embeds[b,t,d]",
-            pooled="Embeds[b,e]?",
-            returns={"embeds": "Embeds[b,t,d]", "pooled": "Embeds[b,e]?"},
+            pooled="Embeds[b,e]",
+            returns={"embeds": "Embeds[b,t,d]", "pooled": "Embeds[b,e]"},
             doc="Zeros in place of what was encoded of an empty text, as SDXL was trained.",
         ),
+    ]
+
+
+def constant_ops() -> list[OpType]:
+    """What denoisers are told beside the text, and texts made plain."""
+    return [
         op_type(
             "cond.number",
             "mmm_cond.ops:number",

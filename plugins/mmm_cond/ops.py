@@ -13,15 +13,15 @@ from mmm_cond.config import ConcatConfig, LabelConfig, NormaliseConfig, NumberCo
 
 
 def concat(parts: Sequence[Tensor], config: ConcatConfig) -> Tensor:
-    """Embeds b t d (or b d) of several encoders as one.
+    """Embeds b t d of several encoders as one.
 
     Raises:
         ValueError: their other axes differ.
     """
+    if any(part.ndim != 3 for part in parts):
+        raise ValueError("only embeds of tokens, b t d, are joined; vectors are by embeds.concat_pooled")
     if config.axis == "d":
         return torch.cat(list(parts), dim=-1)
-    if any(part.ndim != 3 for part in parts):
-        raise ValueError("only embeds of tokens, b t d, are joined along t")
     width = max(part.shape[-1] for part in parts)
     if not config.pad and any(part.shape[-1] != width for part in parts):
         widths = ", ".join(str(part.shape[-1]) for part in parts)
@@ -29,16 +29,18 @@ def concat(parts: Sequence[Tensor], config: ConcatConfig) -> Tensor:
     return torch.cat([F.pad(part, (0, width - part.shape[-1])) for part in parts], dim=1)
 
 
-def zero_empty(text: Sequence[str], embeds: Tensor, pooled: Tensor | None = None) -> dict[str, Tensor | None]:
+def concat_pooled(parts: Sequence[Tensor]) -> Tensor:
+    """Vectors b d of several encoders as one."""
+    return torch.cat(list(parts), dim=-1)
+
+
+def zero_empty(text: Sequence[str], embeds: Tensor, pooled: Tensor) -> dict[str, Tensor]:
     """Zeros in place of what was encoded of an empty text.
 
     Source: Podell et al. 2023 (arXiv:2307.01952) as released: `force_zeros_for_empty_prompt`.
     """
     kept = torch.tensor([bool(each) for each in text], device=embeds.device)
-    return {
-        "embeds": embeds * kept[:, None, None],
-        "pooled": None if pooled is None else pooled * kept[:, None],
-    }
+    return {"embeds": embeds * kept[:, None, None], "pooled": pooled * kept[:, None]}
 
 
 def number(like: Any, config: NumberConfig) -> Tensor:

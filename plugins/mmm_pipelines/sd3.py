@@ -32,10 +32,10 @@ def import_stable_diffusion_3(foreign: Foreign) -> Tree:
         "clip": {"op": "embeds.concat", "in": {"parts": ["enc1", "enc2"]}},
         "all": {
             "op": "embeds.concat",
-            "config": {"axis": "t", "pad": True},
+            "config": {"axis": "t", "pad": True, "tokens": CLIP_TOKENS + T5_TOKENS},
             "in": {"parts": ["clip", "enc3"]},
         },
-        "pooled": {"op": "embeds.concat", "in": {"parts": ["enc1.pooled", "enc2.pooled"]}},
+        "pooled": {"op": "embeds.concat_pooled", "in": {"parts": ["enc1.pooled", "enc2.pooled"]}},
     }
     return {
         "description": f"Text to image, from a {foreign.class_name}.",

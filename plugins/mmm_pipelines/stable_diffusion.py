@@ -69,7 +69,7 @@ def import_stable_diffusion_xl(foreign: Foreign) -> Tree:
         "ids2": {"call": "tok2", "in": {"text": "$in.text"}},
         "enc1": {"call": "text1", "config": {"layer": -2, "norm": False}, "in": {"ids": "ids1"}},
         "enc2": {"call": "text2", "config": {"layer": -2, "norm": False}, "in": {"ids": "ids2"}},
-        "both": {"op": "embeds.concat", "in": {"parts": ["enc1", "enc2"]}},
+        "both": {"op": "embeds.concat", "config": {"tokens": TEXT_TOKENS}, "in": {"parts": ["enc1", "enc2"]}},
         "sizes": {"op": "diffusion.size_cond", "config": size, "in": {"like": "both"}},
     }
     negative: Tree = {"negative": {"graph": "embed", "in": {"text": "$in.negative_prompt"}}}

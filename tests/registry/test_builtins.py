@@ -97,6 +97,10 @@ SETUPS: dict[str, dict[str, Any]] = {
         "values": {"state": {"x": torch.ones(2, 4, 8, 8)}, "i": 1},
         "dims": {"h": 8, "w": 8},
     },
+    "embeds.concat": {
+        "config": {"tokens": 3},
+        "values": {"parts": [torch.ones(2, 3, 4), torch.ones(2, 3, 5)]},
+    },
     "encoder.text": {
         "config": {"vocab_size": 8, "width": 16, "depth": 1, "num_heads": 2, "hidden": 16, "eos_id": 7}
     },

@@ -12,7 +12,7 @@ from mmm_cond.config import ConcatConfig, LabelConfig, NormaliseConfig, NumberCo
 def test_side_by_side() -> None:
     a, b = torch.randn(2, 3, 4), torch.randn(2, 3, 5)
     assert torch.equal(ops.concat([a, b], ConcatConfig()), torch.cat([a, b], -1))
-    assert ops.concat([a[:, 0], b[:, 0]], ConcatConfig()).shape == (2, 9)
+    assert torch.equal(ops.concat_pooled([a[:, 0], b[:, 0]]), torch.cat([a[:, 0], b[:, 0]], -1))
 
 
 def test_one_after_the_other() -> None:
@@ -22,8 +22,9 @@ def test_one_after_the_other() -> None:
     assert torch.equal(found[:, :3, :4], a) and not found[:, :3, 4:].any()
     with pytest.raises(ValueError, match="widths 4, 6"):
         ops.concat([a, b], ConcatConfig(axis="t"))
-    with pytest.raises(ValueError, match="b t d"):
-        ops.concat([a[:, 0]], ConcatConfig(axis="t"))
+    for axis in ("t", "d"):
+        with pytest.raises(ValueError, match="by embeds"):
+            ops.concat([a[:, 0]], ConcatConfig(axis=axis))
 
 
 def test_empty_texts() -> None:
@@ -31,7 +32,6 @@ def test_empty_texts() -> None:
     found = ops.zero_empty(["", "a cat"], embeds, pooled)
     assert not found["embeds"][0].any() and torch.equal(found["embeds"][1], embeds[1])
     assert not found["pooled"][0].any() and torch.equal(found["pooled"][1], pooled[1])
-    assert ops.zero_empty(["", ""], embeds)["pooled"] is None
 
 
 def test_constants_of_a_batch() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ import pytest
 from mmm_graph.api.convert import import_graph
 from mmm_graph.errors import InputError
 from mmm_graph.graph.compile import compile_graph
+from mmm_graph.plan.describe import program
+from mmm_graph.plan.ops import Run
+from mmm_graph.plan.place import make_plan
 from mmm_graph.registry import load_registry
 from mmm_graph.spec import load_spec
 from tests.plugins.mmm_pipelines import published
@@ -75,3 +79,15 @@ def test_what_is_not_another_pipeline(registry, tmp_path):
     folder = published.write("sd3", tmp_path / "published")
     with pytest.raises(InputError, match="StableDiffusion3Img2ImgPipeline, which no plugin can import"):
         import_graph(str(folder), tmp_path / "g.yaml", registry, as_class="StableDiffusion3Img2ImgPipeline")
+
+
+@pytest.mark.parametrize(
+    "name", ["sd15", "sdxl", "sd3", "pixart_sigma", "dit_xl2", "sdxl_img2img", "sd15_inpaint"]
+)
+def test_guidance_runs_its_branches_as_one_batch(name, registry):
+    graph = compile_graph(load_spec(MODELS / f"{name}.yaml"), registry)
+    runs = (
+        i.fn for i in islice(program(graph, registry, make_plan(graph, registry)), 60) if isinstance(i, Run)
+    )
+    called = {str(fn[1]).rpartition("/")[2] for fn in runs if fn[0] == "slice"}
+    assert "predict_cond" in called and "predict_uncond" not in called
