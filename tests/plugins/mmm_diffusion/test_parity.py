@@ -12,8 +12,9 @@ pytestmark = pytest.mark.parity
 
 DTYPES = [torch.float64, torch.float32]
 PREDICTIONS = {"epsilon": "epsilon", "v": "v_prediction", "sample": "sample"}
-COUNTS = [1, 7, 50, 1000]
-PREDICTED = [(n, p) for n in (1, 7, 50) for p in PREDICTIONS] + [(1000, "epsilon"), (1000, "v")]
+COUNTS = [1, 7, 50, pytest.param(1000, marks=pytest.mark.slow)]
+PREDICTED = [(n, p) for n in (1, 7, 50) for p in PREDICTIONS]
+PREDICTED += [pytest.param(1000, p, marks=pytest.mark.slow) for p in ("epsilon", "v")]
 SPACINGS = ["leading", "trailing", "linspace"]
 SD = {"beta_start": 0.00085, "beta_end": 0.012}
 both = pytest.mark.parametrize("dtype", DTYPES, ids=["f64", "f32"])
