@@ -18,10 +18,11 @@ class Fused:
         self.sizes = [layer.out_features for layer in layers]
         self.weight = _joined(layers, "weight")
         self.bias = None if layers[0].bias is None else _joined(layers, "bias")
+        self.places = _places(layers)
 
-    def holds(self, first: nn.Linear) -> bool:
-        """Whether the layers still have these weights: moving or replacing them parts them from here."""
-        return first.weight.data_ptr() == self.weight.data_ptr()
+    def holds(self, layers: Sequence[nn.Linear]) -> bool:
+        """Whether all layers still have these weights: moving or replacing one parts them from here."""
+        return self.places == _places(layers)
 
     def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
         return torch.split(product(x, self.weight, self.bias), self.sizes, -1)
@@ -43,7 +44,7 @@ class Projections:
         layers = [getattr(owner, name) for name in self.names]
         if self.fused is None or torch.is_grad_enabled():
             return tuple(layer(x) for layer in layers)
-        if torch.compiler.is_compiling() or self.fused.holds(layers[0]):
+        if torch.compiler.is_compiling() or self.fused.holds(layers):
             return self.fused(x)
         return tuple(layer(x) for layer in layers)
 
@@ -65,6 +66,10 @@ def _alike(layers: Sequence[nn.Module]) -> bool:
     plain = [layer for layer in layers if type(layer) in (nn.Linear, Linear)]
     forms = {(p.in_features, p.bias is None, p.weight.dtype, p.weight.device) for p in plain}
     return len(plain) == len(layers) and len(forms) == 1
+
+
+def _places(layers: Sequence[nn.Linear]) -> list[int]:
+    return [p.data_ptr() for layer in layers for p in (layer.weight, layer.bias) if p is not None]
 
 
 def _joined(layers: Sequence[nn.Linear], name: str) -> Tensor:

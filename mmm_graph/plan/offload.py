@@ -109,6 +109,9 @@ class _Leaves:
         for i, item in enumerate(program):
             last.update(dict.fromkeys(self._used(item), i))
         for i, item in enumerate(program):
+            if not isinstance(item, Run | Repeat):
+                yield item
+                continue
             yield from self._before(item)
             done = [name for name in self._used(item) if last[name] == i]
             yield self._inside(item) if isinstance(item, Repeat) else item
@@ -144,8 +147,6 @@ class _Leaves:
         return replace(item, body=tuple(body))
 
 
-def _leave(name: str, item: Instruction) -> Run:
-    request = item.at.request if isinstance(item, Run) else item.request if isinstance(item, Repeat) else ""
-    step = item.at.step if isinstance(item, Run) else item.step if isinstance(item, Repeat) else ()
-    node = item.at.node if isinstance(item, Run) else item.node if isinstance(item, Repeat) else ""
-    return Run(("leave", name), (), (), At(request, node, step))
+def _leave(name: str, item: Run | Repeat) -> Run:
+    where = item.at if isinstance(item, Run) else item
+    return Run(("leave", name), (), (), At(where.request, where.node, where.step))

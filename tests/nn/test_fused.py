@@ -54,7 +54,16 @@ def test_weights_that_were_replaced_are_not_missed():
     changed = layer(X)
     layer.double()
     assert (layer(X.double()) - changed).abs().max() < 1e-4
-    assert layer.project.fused is not None and not layer.project.fused.holds(layer.q)
+    assert layer.project.fused is not None and not layer.project.fused.holds([layer.q, layer.k, layer.v])
+
+
+@torch.no_grad()
+def test_one_weight_that_was_replaced_is_not_missed():
+    layer = Attention(16, 2)
+    fuse(layer)
+    layer.v.weight = nn.Parameter(torch.zeros(16, 16))
+    layer.v.bias = nn.Parameter(torch.zeros(16))
+    assert torch.equal(layer(X), layer.out.bias.expand(2, 5, 16))
 
 
 def test_gradients_reach_the_weights():
