@@ -161,9 +161,7 @@ class Binder(dict[Fn, Bound]):
     def _method(self, node: Call, built: Built, method: Method) -> Function:
         name = method.attribute or ("__call__" if node.method == "forward" else node.method)
         const: Values = {"config": node.config} if method.config.model_fields else {}
-        call = (
-            traced(getattr(built.object, name), built)
-        )
+        call = traced(getattr(built.object, name), built)
         function = self._python(node, call, (method.inputs, method.returns), const, method.noise)
         return _cast_first(function, _cast_keys(node, method.inputs), built.object)
 
