@@ -15,7 +15,6 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from mmm_graph.graph import models
 from mmm_graph.graph.compile import compile_graph
 from mmm_graph.registry import load_registry
 from mmm_graph.spec import base, graph, load_spec, node, offload, params, plan, training
@@ -68,7 +67,6 @@ TITLES = {
     "OffloadSpec": "`offload` of a model or of a placement",
 }
 REFUSED = {
-    "ModelSpec": models.LATER,
     "StageSpec": (*stage.LATER, "microbatches"),
     "LossSpec": ("balance",),
     "TrainEntry": ("lora", "rows"),
@@ -189,6 +187,10 @@ def picture(file: str) -> str:
     return to_svg(compile_graph(load_spec(path), load_registry()))
 
 
+WHOLE = ("Pipeline", "Model", "OpenCLIP", "ForCausalLM", "ForConditionalGeneration")
+"""How the names of importers end that make a graph, and no part of one."""
+
+
 def with_kinds(text: str) -> str:
     """docs/models.md with what the registry says of kinds that read checkpoints of other libraries."""
     start, end = "<!-- kinds -->\n", "<!-- end of kinds -->"
@@ -210,7 +212,7 @@ def _kind_rows() -> Iterator[str]:
     yield ""
     yield (
         "`mmm import` reads the folders of "
-        + ", ".join(f"`{name}`" for name in sorted(registry.importers) if name.endswith("Pipeline"))
+        + ", ".join(f"`{name}`" for name in sorted(registry.importers) if name.endswith(WHOLE))
         + "."
     )
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mmm_graph.api.single_file import check_file, is_checkpoint, open_file
+from mmm_graph.api.single_file import check_file, is_checkpoint, open_file, open_gguf
+from mmm_graph.checkpoint.gguf import SUFFIX
+from mmm_graph.checkpoint.reader import open_checkpoint
 from mmm_graph.checkpoint.source import resolve_source
 from mmm_graph.errors import InputError, problem
 from mmm_graph.graph.sections import compile_all
@@ -62,7 +64,7 @@ def import_graph(
     """Make a graph of a pipeline's folder or file. It is compiled, so that what comes out is what `mmm check` takes.
 
     Args:
-        source: a folder, a .safetensors file, or `hf:org/repo[@revision][/sub]`.
+        source: a folder, a .safetensors or .gguf file, or `hf:org/repo[@revision][/sub]`.
         target: where the file will stand; links to weights are relative to its folder.
         dtype: of all weights for which the importer asks none itself; None = float32.
         online: `hf:` may download.
@@ -118,15 +120,18 @@ def _options(single: SingleFile, target: Path, online: bool) -> dict[str, str]:
 
 
 def _open_folder(folder: Path, link: str, registry: Registry, single: SingleFile | None) -> Foreign:
-    if not folder.is_dir():
+    is_gguf = folder.is_file() and folder.suffix == SUFFIX
+    if not folder.is_dir() and not is_gguf:
         found = "is a file" if folder.exists() else "does not exist"
-        hint = "name the folder that `save_pretrained` wrote, a .safetensors file, or hf:org/repo"
+        hint = "name the folder that `save_pretrained` wrote, a .safetensors or .gguf file, or hf:org/repo"
         raise InputError(problem("E612", f"{folder} {found}", hint=hint))
     if single is not None:
-        message = f"{folder} is a folder, which has a tokenizer and says what its denoiser predicts"
+        message = f"{folder} says itself what it holds, with its tokenizer"
         hint = "leave out --prediction, --tokenizer and --ignore: they are about single files"
         raise InputError(problem("E612", message, hint=hint))
-    return open_foreign(folder, link, registry)
+    if is_gguf:
+        return open_gguf(folder, link, registry)
+    return replace(open_foreign(folder, link, registry), read_shapes=lambda: open_checkpoint(folder).shapes)
 
 
 def _translated(foreign: Foreign) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import nn
 
+from mmm_graph.api.export_shared import find_shared, write_shared
 from mmm_graph.checkpoint.save import save_foreign
 from mmm_graph.checkpoint.source import resolve_source
 from mmm_graph.errors import InputError, did_you_mean, problem
@@ -22,9 +23,9 @@ INDEX = "model_index.json"
 
 
 def choose(
-    nodes: Mapping[str, ModelNode], registry: Registry, names: Sequence[str] | None
+    nodes: Mapping[str, ModelNode], registry: Registry, names: Sequence[str] | None, base: Path
 ) -> tuple[str, ...]:
-    """The models to write: those named, or all whose kind has a layout of another library.
+    """The models to write: those named, or all whose kind has a layout of another library or that share a checkpoint.
 
     Raises:
         InputError: E301, there is no such model; E612, there is none to write, or a LoRA runs beside its weights.
@@ -33,7 +34,12 @@ def choose(
         if name not in nodes:
             hint = did_you_mean(name, nodes)
             raise InputError(problem("E301", f"there is no model {name!r}", hint=hint))
-    able = [n for n, node in nodes.items() if any(la.classes for la in registry.models[node.kind].layouts)]
+    shared = () if names else find_shared(nodes, registry, base)
+    able = [
+        n
+        for n, node in nodes.items()
+        if n in shared or any(la.classes and la.write_config for la in registry.models[node.kind].layouts)
+    ]
     if not names and not able:
         raise InputError(problem("E612", "no model of this graph is of a kind that another library loads"))
     chosen = tuple(names or able)
@@ -54,7 +60,7 @@ def export_models(
 ) -> tuple[str, ...]:
     """Write each model as its own library does; where they came from the folder of a pipeline, the whole pipeline.
 
-    The folder is there whole or not at all.
+    Models that came from one checkpoint become one again. The folder is there whole or not at all.
 
     Args:
         modules: those to write, by name.
@@ -69,7 +75,10 @@ def export_models(
             folder is there already.
         RunError: E613, a layout that lacks weights of the model.
     """
-    layouts = {name: _layout(nodes[name], registry) for name in modules}
+    shared = find_shared(nodes, registry, base)
+    together = {shared[n].path: shared[n] for n in modules if n in shared}
+    alone = {name: module for name, module in modules.items() if name not in shared}
+    layouts = {name: _layout(nodes[name], registry) for name in alone}
     homes = {name: _home(nodes[name], base) for name in nodes}
     pipelines = sorted({home.parent for home in homes.values() if home is not None})
     if len(pipelines) > 1:
@@ -80,7 +89,11 @@ def export_models(
     with _new_folder(target) as folder:
         if pipelines:
             _copy_rest(pipelines[0], folder, {homes[name] for name in modules})
-        for name, module in modules.items():
+        for one in together.values():
+            own = folder if len(together) == 1 and not alone else folder / one.folder.name
+            own.mkdir(exist_ok=True)
+            write_shared(one, modules, nodes, registry, own)
+        for name, module in alone.items():
             home, node, layout = homes[name], nodes[name], layouts[name]
             own = folder / (home.name if home is not None else name)
             own.mkdir(exist_ok=True)
@@ -93,11 +106,21 @@ def export_models(
 
 
 def _layout(node: ModelNode, registry: Registry) -> Layout:
-    for layout in registry.models[node.kind].layouts:
-        if layout.classes and layout.write_config is not None:
-            return layout
-    message = f"{node.name} ({node.kind}): no other library is known to load this kind"
-    raise InputError(problem("E612", message, node.place, "export another model with --model"))
+    """The first in which the model can be written; that of the class which says what it is, where there are several."""
+    able = [la for la in registry.models[node.kind].layouts if la.classes and la.write_config is not None]
+    if not able:
+        message = f"{node.name} ({node.kind}): no other library is known to load this kind"
+        raise InputError(problem("E612", message, node.place, "export another model with --model"))
+    return next((layout for layout in able if _says(layout, node)), able[0])
+
+
+def _says(layout: Layout, node: ModelNode) -> bool:
+    assert layout.write_config is not None
+    try:
+        layout.write_config(node.config)
+    except ValueError:  # told by `_config`, if it is needed
+        return False
+    return True
 
 
 def _home(node: ModelNode, base: Path) -> Path | None:

@@ -10,12 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmm_graph.api.chats import to_chats
 from mmm_graph.api.images import to_images
+from mmm_graph.api.sounds import to_sounds
+from mmm_graph.api.videos import to_videos
 from mmm_graph.errors import InputError, did_you_mean, problem
 from mmm_graph.graph.graph import Graph, Input
 from mmm_graph.runtime.events import Request
+from mmm_graph.spec.chat import Conversation, relative_to
 
 MAX_SEED = 2**64 - 1
+FILES = frozenset(("Image", "Audio", "Video"))
+"""Kinds that are given as files, or lists of files."""
 
 
 def make_request(
@@ -29,8 +35,8 @@ def make_request(
     """Bind the inputs of one request.
 
     Args:
-        given: by input name: a text or list of texts, an image as `to_images` takes it, tensors, arrays, numbers.
-            Inputs left out take their default.
+        given: by input name: a text or list of texts, an image as `to_images` takes it, conversations as `to_chats`
+            does, tensors, arrays, numbers. Inputs left out take their default.
         seed: one number, or one per batch element (each then draws as a batch of one with that seed would).
         base: folder that paths in the graph file's own defaults are relative to.
 
@@ -54,11 +60,18 @@ def make_request(
 
 
 def _default(port: Input, base: Path | None) -> Any:
-    if port.type.kind != "Image" or base is None:
+    if port.type.kind == "Chat" and base is not None:
+        return relative_to(port.default, base)
+    if port.type.kind not in FILES or base is None:
         return port.default
-    items = port.default if isinstance(port.default, list | tuple) else [port.default]
-    found = [base / item if isinstance(item, str) else item for item in items]
-    return found if isinstance(port.default, list | tuple) else found[0]
+    return _below(port.default, base)
+
+
+def _below(value: Any, base: Path) -> Any:
+    """Paths of files below `base`, in lists too."""
+    if isinstance(value, list | tuple):
+        return [_below(item, base) for item in value]
+    return base / value if isinstance(value, str) else value
 
 
 def _seeds(seed: int | Sequence[int], size: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -145,7 +158,34 @@ def _texts(port: Input, value: Any) -> list[str]:
 
 def _images(port: Input, value: Any) -> Tensor:
     dims = port.type.dims
-    return to_images(value, dims[1].size if dims is not None and len(dims) == 4 else None)
+    return _item(
+        port, to_images(value, dims[1].size if dims is not None and len(dims) == 4 else None), "image"
+    )
+
+
+def _sounds(port: Input, value: Any) -> Tensor:
+    """The rate stands in the tag of the type: Audio[b,1,n]{16000}."""
+    dims, tag = port.type.dims, port.type.tag or ""
+    channels = dims[1].size if dims is not None and len(dims) == 3 else None
+    return _item(port, to_sounds(value, int(tag) if tag.isdecimal() else None, channels), "sound")
+
+
+def _videos(port: Input, value: Any) -> Tensor:
+    return _item(port, to_videos(value), "video")
+
+
+def _item(port: Input, found: Tensor, what: str) -> Tensor:
+    """A batch as it is; of an item of a list whose first axis counts its items, its only element."""
+    dims = port.type.dims
+    if not port.type.many or dims is None or str(dims[0]).removeprefix(":") != "m":
+        return found
+    if len(found) != 1:
+        raise ValueError(f"an item of a list of {what}s is one {what}")
+    return found[0]
+
+
+def _chats(port: Input, value: Any) -> list[Conversation]:
+    return to_chats(value)
 
 
 def _tensors(port: Input, value: Any) -> Tensor:
@@ -183,8 +223,10 @@ def _as_is(port: Input, value: Any) -> Any:
 _CONVERT: Mapping[str, Callable[[Input, Any], Any]] = {
     "Text": _texts,
     "Image": _images,
+    "Audio": _sounds,
+    "Video": _videos,
     "Any": _as_is,
-    "Chat": _as_is,
+    "Chat": _chats,
     "Bool": _bools,
     "Scalar": _scalars,
 }

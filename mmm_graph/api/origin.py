@@ -53,8 +53,8 @@ class Origin:
 def make_origin(
     graph: str, file: str, run: Mapping[str, Any], weights: Mapping[str, str], plugins: str
 ) -> Origin:
-    """The origin of a run; `run` has values, images (names of inputs that may be image files), seed, outputs, plan."""
-    values = {k: _plain(v, k in run["images"]) for k, v in run["values"].items()}
+    """The origin of a run; `run` has values, files (names of inputs that may be files), seed, outputs, plan."""
+    values = {k: _plain(v, k in run["files"]) for k, v in run["values"].items()}
     seed = run["seed"] if isinstance(run["seed"], int) else list(run["seed"])
     outputs = None if run["outputs"] is None else list(run["outputs"])
     versions = (mmm_graph.__version__, torch.__version__)
@@ -113,8 +113,8 @@ def _parsed(tree: Any) -> Origin:
     return Origin(**tree)
 
 
-def _plain(value: Any, is_image: bool) -> Any:
-    if is_image and isinstance(value, str | Path):
+def _plain(value: Any, is_file: bool) -> Any:
+    if is_file and isinstance(value, str | Path):
         return {"file": str(value), "sha256": hash_of(Path(value))}
     if isinstance(value, Tensor):
         digest = hashlib.sha256(
@@ -124,7 +124,7 @@ def _plain(value: Any, is_image: bool) -> Any:
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, Mapping):
-        return {str(k): _plain(v, is_image) for k, v in value.items()}
+        return {str(k): _plain(v, is_file) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v, is_image) for v in value]
+        return [_plain(v, is_file) for v in value]
     return value if isinstance(value, str | int | float | bool | None) else {LOST: type(value).__name__}

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from mmm_graph.api.builder import Graph as GraphBuilder
 from mmm_graph.api.export import choose, export_models
-from mmm_graph.api.inputs import make_request
+from mmm_graph.api.inputs import FILES, make_request
 from mmm_graph.api.models import Models
 from mmm_graph.api.needs import models_for, of_same_models
 from mmm_graph.api.origin import Origin, make_origin
@@ -184,7 +184,7 @@ class Session:
     def export(self, folder: str | Path, models: Sequence[str] | None = None) -> tuple[str, ...]:
         """Write models (default: all that can be) as other libraries load them: see `mmm_graph.api.export`."""
         nodes = self.graph.models
-        chosen = choose(nodes, self.registry, models)
+        chosen = choose(nodes, self.registry, models, self.base)
         modules = {name: self._models.get(nodes, name).object for name in chosen}
         return export_models(modules, nodes, self.registry, self.base, Path(folder))
 
@@ -311,8 +311,8 @@ class Session:
         values = {
             k: v for k, v in {**self.spec.values, **self.spec.given, **given}.items() if self._public(k)
         }
-        images = frozenset(k for k, port in self.graph.inputs.items() if port.type.kind == "Image")
-        run = {"values": {} if self._repeated else values, "images": images, "seed": seed, "outputs": outputs}
+        files = frozenset(k for k, port in self.graph.inputs.items() if port.type.kind in FILES)
+        run = {"values": {} if self._repeated else values, "files": files, "seed": seed, "outputs": outputs}
         run["plan"] = None if self._named is None else self._named.dump()
         hashes = {k: b.fingerprint for k, b in sorted(self._models.built.items()) if b.fingerprint}
         made = make_origin(dump_spec(self.spec), self.name, run, hashes, self.registry.digest())

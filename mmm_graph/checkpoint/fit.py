@@ -85,8 +85,13 @@ def _wrong_shapes(where: Mapping[str, Theirs], ours: Shapes, there: Shapes, *, e
 
 
 def _flattens(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
-    """The same numbers in the same order, with other axes after the first."""
-    return bool(a) and bool(b) and a[0] == b[0] and math.prod(a) == math.prod(b)
+    """The same numbers in the same order: with other axes after the first, or more axes of length 1 before it."""
+    return _led(a) == _led(b) or (a[:1] == b[:1] and math.prod(a) == math.prod(b))
+
+
+def _led(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Without axes of length 1 at the start."""
+    return shape[next((i for i, n in enumerate(shape) if n != 1), len(shape)) :]
 
 
 def _some(names: Sequence[str]) -> str:

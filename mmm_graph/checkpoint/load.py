@@ -61,6 +61,7 @@ class Weights:
 
     Attributes:
         state: tensors of the module, as it was built, by name.
+        where: our name in a file -> its place in this one.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class Weights:
             message = f"{what}: {name} does not fit: {fit.describe()}"
             hint = "the config and the file must be of the same model"
             raise RunError(problem("E610", message, place, hint))
-        self._where = fit.where
+        self.where = fit.where
 
     def load(
         self,
@@ -103,9 +104,18 @@ class Weights:
         dtype: torch.dtype | None = None,
         device: torch.device | str = "cpu",
         keep: Callable[[str], bool] = lambda name: True,
+        take: Callable[[str, Tensor], bool] = lambda name, value: False,
     ) -> None:
-        """Give the module its tensors, as `load_module` does."""
-        for names, value in self.values(keep):
+        """Give the module its tensors, as `load_module` does.
+
+        Args:
+            take: told each tensor by its name in the module, before it is put there; whether that is done with it. The
+                value is lent.
+        """
+        for all_names, value in self.values(keep):
+            names = [name for name in all_names if not take(name, value)]
+            if not names:
+                continue
             old = self.state[names[0]]
             wanted = (dtype or old.dtype) if value.is_floating_point() else value.dtype
             new = value.to(device, wanted, copy=True, memory_format=torch.contiguous_format)
@@ -119,7 +129,7 @@ class Weights:
         Raises:
             RunError: E605, E611, E614.
         """
-        wanted = {n: p for n, p in self._where.items() if any(map(keep, self._alike[self._names[n]]))}
+        wanted = {n: p for n, p in self.where.items() if any(map(keep, self._alike[self._names[n]]))}
         for name, value in _read(self.checkpoint, self.start, wanted, self.what):
             own = self._names[name]
             old = self.state[own]

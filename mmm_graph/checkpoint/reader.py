@@ -1,10 +1,10 @@
-"""Safetensors file, folder or shard index -> names and shapes now, tensors one by one when asked."""
+"""Safetensors or GGUF file, folder or shard index -> names and shapes now, tensors one by one when asked."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from mmm_graph.checkpoint.gguf import SUFFIX, gguf_shapes, stream_gguf
 from mmm_graph.checkpoint.stream import stream
 from mmm_graph.errors import RunError, problem
 
@@ -32,12 +33,14 @@ class Checkpoint:
         files: tensor name -> file that holds it.
         shapes: of every tensor.
         metadata: of the first file.
+        stream: reads tensors of one of the files, by its path and their names.
     """
 
     path: Path
     files: Mapping[str, Path]
     shapes: Mapping[str, tuple[int, ...]]
     metadata: Mapping[str, str] = field(default_factory=dict)
+    stream: Callable[[Path, Sequence[str]], Iterator[tuple[str, Tensor]]] = stream
 
     def read(self, names: list[str], device: str | torch.device = "cpu") -> Iterator[tuple[str, Tensor]]:
         """Tensors by name, each read when the iterator gets there, into memory of its own.
@@ -54,7 +57,7 @@ class Checkpoint:
         for name in names:
             by_file.setdefault(self.files[name], []).append(name)
         for file, inside in by_file.items():
-            yield from stream(file, inside)
+            yield from self.stream(file, inside)
 
     def digest(self) -> str:
         """32 hex digits of the content of all files."""
@@ -64,11 +67,12 @@ class Checkpoint:
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
-    """Open a .safetensors file, a .safetensors.index.json, or a folder that holds one of them.
+    """Open a .safetensors or .gguf file, a .safetensors.index.json, or a folder that holds one of them.
 
     Raises:
         RunError: E604, a pickle (it can run code when it is loaded); E605, unreadable or nothing to read;
-            E606, a folder with several candidates, none of which has the usual name.
+            E606, a folder with several candidates, none of which has the usual name; E633, a GGUF file of a sort that
+            cannot be read.
     """
     if path.is_dir():
         path = _in_folder(path)
@@ -79,6 +83,9 @@ def open_checkpoint(path: Path) -> Checkpoint:
         )
     if path.name.endswith(".index.json"):
         return _open_index(path)
+    if path.suffix == SUFFIX:
+        shapes, texts = gguf_shapes(path)
+        return Checkpoint(path, dict.fromkeys(shapes, path), shapes, texts, stream_gguf)
     shapes, metadata = _header(path)
     return Checkpoint(path, dict.fromkeys(shapes, path), shapes, metadata)
 
@@ -100,7 +107,7 @@ def hash_file(digest: Any, path: Path) -> None:
 
 
 def _in_folder(folder: Path) -> Path:
-    for pattern in ("*.safetensors.index.json", "*.safetensors"):
+    for pattern in ("*.safetensors.index.json", "*.safetensors", f"*{SUFFIX}"):
         found = sorted(folder.glob(pattern))
         usual = [f for f in found if f.name.partition(".safetensors")[0] in USUAL]
         if len(found) == 1 or len(usual) == 1:
@@ -112,7 +119,9 @@ def _in_folder(folder: Path) -> Path:
     pickles = sorted(f for f in folder.iterdir() if f.suffix in PICKLES)
     if pickles:
         return pickles[0]
-    raise RunError(problem("E605", f"{folder} holds no .safetensors file", hint="name the folder that does"))
+    raise RunError(
+        problem("E605", f"{folder} holds no .safetensors or .gguf file", hint="name the folder that does")
+    )
 
 
 def _open_index(path: Path) -> Checkpoint:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mmm_graph.checkpoint.load import saved_names
 from mmm_graph.errors import RunError, problem
-from mmm_graph.registry.layout import Layout
+from mmm_graph.registry.layout import Layout, Theirs
 
 
 def save_module(module: nn.Module, path: Path, *, metadata: Mapping[str, str] | None = None) -> None:
@@ -50,21 +50,34 @@ def as_foreign(ours: Mapping[str, Tensor], layout: Layout, config: Any) -> dict[
     lost = sorted(ours.keys() - rows.keys())
     if lost:
         raise RunError(problem("E613", f"the layout {layout.name} has no name for {', '.join(lost[:5])}"))
+    tensors = put_together(ours, rows, layout.name)
+    shapes = layout.shapes(config) if layout.shapes is not None else {}
+    return {n: t.reshape(shapes.get(n, t.shape)) for n, t in tensors.items()}
+
+
+def put_together(ours: Mapping[str, Tensor], rows: Mapping[str, Theirs], layout: str) -> dict[str, Tensor]:
+    """Tensors of theirs by name, each whole: made of the pieces of ours.
+
+    Args:
+        rows: where each of ours stands.
+        layout: its name, for errors.
+
+    Raises:
+        RunError: E613, not all pieces of a tensor are there.
+    """
     pieces: dict[str, dict[int, Tensor]] = {}
-    counts: dict[str, int] = {}
+    places: dict[str, Theirs] = {}
     for name, place in rows.items():
         for their in place.names:
             pieces.setdefault(their, {}).update(place.parts(ours[name]))
-            counts[their] = place.count
-    halves = sorted(their for their, found in pieces.items() if len(found) != counts[their])
+            places[their] = place
+    halves = sorted(their for their, found in pieces.items() if len(found) != places[their].count)
     if halves:
-        message = f"the layout {layout.name} has only pieces of {', '.join(halves[:5])}"
-        raise RunError(problem("E613", message))
-    shapes = layout.shapes(config) if layout.shapes is not None else {}
+        raise RunError(problem("E613", f"the layout {layout} has only pieces of {', '.join(halves[:5])}"))
     tensors = {}
     for their, found in pieces.items():
         whole = torch.cat([found[i] for i in sorted(found)]) if len(found) > 1 else found[0]
-        tensors[their] = whole.reshape(shapes.get(their, whole.shape))
+        tensors[their] = whole.T if places[their].transposed else whole
     copied = {n for place in rows.values() if len(place.names) > 1 for n in place.names}
     return {n: t.clone() if n in copied else t for n, t in tensors.items()}
 

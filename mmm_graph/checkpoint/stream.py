@@ -38,7 +38,7 @@ def stream(path: Path, names: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
         with path.open("rb", buffering=0) as file:
             header, start = _header(file)
             sizes = [header[name]["data_offsets"] for name in names]
-            memory = _memory(max((last - first for first, last in sizes), default=0))
+            memory = lent(max((last - first for first, last in sizes), default=0))
             for name in names:
                 yield name, _read(file, header[name], start, memory)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -46,8 +46,8 @@ def stream(path: Path, names: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
         raise RunError(problem("E605", f"{path} cannot be read: {error!r}", hint=hint)) from error
 
 
-def _memory(num_bytes: int) -> Tensor:
-    """From the system itself, which gets it back: the heap would keep it, often as a hole that nothing else fits."""
+def lent(num_bytes: int) -> Tensor:
+    """Bytes from the system, which gets them back: the heap would keep them, as holes that nothing else fits."""
     if not num_bytes:
         return torch.empty(0, dtype=torch.uint8)
     return torch.frombuffer(mmap(-1, num_bytes), dtype=torch.uint8)
@@ -64,11 +64,20 @@ def _read(file: FileIO, entry: Mapping[str, Any], start: int, memory: Tensor) ->
     dtype, shape = DTYPES[entry["dtype"]], entry["shape"]
     if prod(shape) * dtype.itemsize != last - first:
         raise ValueError(f"{last - first} bytes for {entry['dtype']}{shape}")
-    file.seek(start + first)
-    target = memory[: last - first].numpy().data
+    return read_at(file, start + first, memory[: last - first]).view(dtype).reshape(shape)
+
+
+def read_at(file: FileIO, start: int, memory: Tensor) -> Tensor:
+    """Fill memory, of bytes, with those of a file from `start` on; returns it.
+
+    Raises:
+        ValueError: there are fewer.
+    """
+    file.seek(start)
+    target = memory.numpy().data
     while len(target):
         read = file.readinto(target)
         if not read:
             raise ValueError("it ends too early")
         target = target[read:]
-    return memory[: last - first].view(dtype).reshape(shape)
+    return memory

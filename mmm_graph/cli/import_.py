@@ -48,8 +48,8 @@ def import_(  # noqa: PLR0913 - one argument an option
 ) -> None:
     """Write a graph file that runs the pipeline in SOURCE. Weights stay where they are.
 
-    SOURCE is a folder that save_pretrained wrote, a .safetensors file with all models of Stable Diffusion or FLUX.1, or
-    hf:org/repo.
+    SOURCE is a folder that save_pretrained or OpenCLIP wrote, a .safetensors file with all models of Stable Diffusion
+    or FLUX.1, or hf:org/repo.
     """
     from mmm_graph.api.convert import SingleFile, import_graph
 
@@ -74,4 +74,11 @@ def import_(  # noqa: PLR0913 - one argument an option
     for note in made.notes:
         click.echo(f"note: {note}", err=True)
     if not printed:
-        click.echo(f"wrote {out}; run it with: mmm run {out} --set prompt=...")
+        asked = [
+            n
+            for n, said in made.tree["inputs"].items()
+            if not isinstance(said, dict) or "default" not in said
+        ]
+        click.echo(
+            f"wrote {out}; run it with: mmm run {out} {' '.join(f'--set {name}=...' for name in asked)}"
+        )

@@ -10,6 +10,7 @@ import click
 
 import mmm_graph
 from mmm_graph.cli.app import App, report
+from mmm_graph.cli.chat import chat
 from mmm_graph.cli.check import check
 from mmm_graph.cli.eval import eval_
 from mmm_graph.cli.export import export
@@ -36,7 +37,7 @@ def cli(ctx: click.Context, plugins: tuple[Path, ...]) -> None:
     ctx.obj = App(plugins, ctx.obj or ())
 
 
-for verb in (check, eval_, export, import_, nodes_group, plan, plugins_group, run, schema, show, train):
+for verb in (chat, check, eval_, export, import_, nodes_group, plan, plugins_group, run, schema, show, train):
     cli.add_command(verb)
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from mmm_graph.errors import InputError, Place, Problem, did_you_mean, warning
+from mmm_graph.graph.attach import settle_guests
 from mmm_graph.graph.context import Context
 from mmm_graph.graph.expand import compile_nodes
 from mmm_graph.graph.graph import Call, Graph, Input, Loop, Node, Output, Ref
@@ -18,7 +19,7 @@ from mmm_graph.graph.scope import Bound, Scope, Wire
 from mmm_graph.graph.section import Section, data_inputs, find_section
 from mmm_graph.graph.unify import shown
 from mmm_graph.graph.wire import connect, resolve_link
-from mmm_graph.registry import ModelType, Registry
+from mmm_graph.registry import Registry
 from mmm_graph.spec.graph import GraphSpec
 from mmm_graph.spec.ports import Dim, PortType
 
@@ -51,6 +52,7 @@ def compile_graph(spec: GraphSpec, registry: Registry, section: str = "main") ->
     unknown = solve_configs(ctx)
     if unknown and not ctx.problems:
         _solve_from_main(ctx, section, unknown)
+    settle_guests(ctx)
     if ctx.problems:
         raise InputError(_distinct(ctx.problems))
     graph = _finish(ctx, part, inputs, nodes, outputs)
@@ -205,8 +207,7 @@ def _check_paths(ctx: Context, graph: Graph) -> None:
         if not isinstance(node, Call):
             continue
         model = graph.models[node.model]
-        kind = ctx.registry.get(model.kind)
-        assert isinstance(kind, ModelType)
+        kind = ctx.model_type(model)
         path = kind.methods[node.method].path
         if path is None or kind.parts is None:
             continue

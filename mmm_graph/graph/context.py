@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from mmm_graph.config import Config
 from mmm_graph.errors import InputError, Place, Problem, did_you_mean, problem
+from mmm_graph.graph.attached import type_of
 from mmm_graph.graph.graph import Link, ModelNode, Ref
 from mmm_graph.graph.scope import Scope
 from mmm_graph.graph.unify import Unifier, scoped
@@ -63,9 +64,7 @@ class Context:
 
     def model_type(self, model: ModelNode) -> ModelType:
         """The type of a model that was resolved."""
-        found = self.registry.get(model.kind)
-        assert isinstance(found, ModelType)
-        return found
+        return type_of(model, self.registry)
 
     def config(self, cls: type[Config], raw: Mapping[str, Any], scope: Scope, *keys: str) -> Config | None:
         """Check a `config:` mapping against its class; None when it was refused."""
@@ -113,10 +112,16 @@ class Context:
                     self.asked.add((model, key))
 
     def facts_of(self, inputs: Mapping[str, Link]) -> dict[str, Any]:
-        """Facts of the inputs as `port.name`; of a list of links, the common value or the tuple of all."""
+        """Facts of the inputs as `port.name`; of a list of links, the common value or the tuple of all.
+
+        `port.dims` are the lengths of one value as far as the links upstream tell them, None for the others.
+        """
         found: dict[str, Any] = {}
         for port, link in inputs.items():
             refs = (link,) if isinstance(link, Ref) else link
+            if isinstance(link, Ref) and link in self.types:
+                dims = self.unifier.type(self.types[link]).dims
+                found[f"{port}.dims"] = None if dims is None else tuple(dim.size for dim in dims)
             for name in {n for r in refs for n in self.facts.get(r, {})}:
                 values = tuple(self.facts.get(r, {}).get(name) for r in refs)
                 found[f"{port}.{name}"] = values[0] if all(v == values[0] for v in values) else values
@@ -126,14 +131,23 @@ class Context:
 class Known(Mapping[str, Dim]):
     """What `$name` means in the ports of a node: a field of its config, else a field or property of the model's.
 
+    A method of the node's config is asked with the model's config: for lengths that depend on both.
     A field of a model that is None is to be told by the links; a property that is None, or a field of an op, is a
-    length that this node alone knows.
+    length that this node alone knows. `$guest:name` is a field of a model that is attached to the model.
     """
 
     def __init__(self, path: str, config: Config | None, model: ModelNode | None = None) -> None:
         self._path, self._config, self._model = path, config, model
 
     def __getitem__(self, name: str) -> Dim:
+        if ":" in name and self._model is not None:
+            guest, _, name = name.rpartition(":")
+            node = next(at.node for at in self._model.guests if at.node.name == guest)
+            return Known(self._path, None, node)[name]
+        both = getattr(self._config, name, None)
+        if callable(both) and self._model is not None:
+            length = both(self._model.config)
+            return Dim(over=(f"{self._path}:{name}",)) if length is None else _dim(length)
         if self._config is not None and getattr(self._config, name, None) is not None:
             return _dim(getattr(self._config, name))
         if self._model is None and hasattr(self._config, name):

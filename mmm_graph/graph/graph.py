@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from mmm_graph.config import Config
 from mmm_graph.errors import Place, Problem
@@ -48,8 +48,32 @@ class Lora:
 
 
 @dataclass(frozen=True)
+class Attached:
+    """A model whose parts stand between the blocks of another, a copy of them at every place.
+
+    Attributes:
+        node: that model.
+        every, offset: the places are the blocks offset, offset + every, ...
+        side: whether a copy runs before or after its block.
+    """
+
+    node: ModelNode
+    every: int = 1
+    offset: int = 0
+    side: Literal["before", "after"] = "before"
+    place: Place | None = None
+
+
+@dataclass(frozen=True)
 class ModelNode:
-    """A named model: its kind, its full config (links have solved what the file left out), where weights come from."""
+    """A named model: its kind, its full config (links have solved what the file left out), where weights come from.
+
+    Attributes:
+        attach: LoRA weights added to its own.
+        quantize: how the weights of its linear layers are kept, "int8" or "int4"; None = in its dtype.
+        guests: models whose parts stand between its blocks.
+        host: the model between whose blocks its own parts stand, as so many `copies`; "" where it stands by itself.
+    """
 
     name: str
     kind: str
@@ -62,6 +86,10 @@ class ModelNode:
     attach: tuple[Lora, ...] = ()
     offload: OffloadSpec | None = None
     compile: str | None = None
+    guests: tuple[Attached, ...] = ()
+    host: str = ""
+    copies: int = 0
+    quantize: str | None = None
 
 
 @dataclass(frozen=True)
@@ -171,6 +199,16 @@ class Graph:
             if node.path == path:
                 return node
         raise KeyError(path)
+
+
+def called_models(graph: Graph, call: Call) -> tuple[str, ...]:
+    """The model that is called, and those that stand between its blocks."""
+    return (call.model, *(at.node.name for at in graph.models[call.model].guests))
+
+
+def standing_models(graph: Graph) -> Iterator[tuple[str, ModelNode]]:
+    """(name, model) of those that stand by themselves; the parts of others are in their hosts' tables."""
+    return ((name, node) for name, node in graph.models.items() if not node.host)
 
 
 def walk(nodes: tuple[Node, ...]) -> Iterator[Node]:

@@ -7,9 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from mmm_graph.errors import InputError
+from mmm_graph.graph.attach import attach_models
 from mmm_graph.graph.context import Context
 from mmm_graph.graph.graph import Lora, ModelNode
 from mmm_graph.graph.offload import cannot_offload, hint_of
+from mmm_graph.graph.quantize import cannot_quantize
 from mmm_graph.graph.scope import Scope
 from mmm_graph.registry import ModelType
 from mmm_graph.spec.graph import AttachSpec, ModelSpec
@@ -17,19 +19,18 @@ from mmm_graph.spec.offload import OffloadSpec, offload_of
 from mmm_graph.spec.params import substitute
 from mmm_graph.spec.ports import Dim
 
-LATER = ("quantize",)
-
 
 def resolve_models(ctx: Context) -> None:
     """Fill ctx.models; a refused model is None there, so that calls of it stay silent."""
     for name, spec in ctx.spec.models.items():
         ctx.models[name] = _resolve(ctx, name, spec)
+    attach_models(ctx)
 
 
 def _resolve(ctx: Context, name: str, spec: ModelSpec) -> ModelNode | None:
     scope = Scope("", lambda *keys: ctx.spec.place("models", *keys))
     try:
-        written = {"kind": spec.kind, "weights": spec.weights, "init": spec.init, "dtype": spec.dtype}
+        written = {key: getattr(spec, key) for key in ("kind", "weights", "init", "dtype", "quantize")}
         known: dict[str, Any] = substitute(written, ctx.spec.values, lambda path: scope.place(name, *path))
     except InputError as error:
         ctx.problems.extend(error.problems)
@@ -37,11 +38,6 @@ def _resolve(ctx: Context, name: str, spec: ModelSpec) -> ModelNode | None:
     kind = ctx.lookup(known["kind"], "model kind", ctx.registry.models, scope.place(name, "kind"))
     if not isinstance(kind, ModelType):
         return None
-    for key in LATER:
-        if getattr(spec, key):
-            message = f"{name}: `{key}:` is part of the format but this version cannot do it yet"
-            ctx.report("E209", message, scope.place(name, key), "leave it out")
-            return None
     config = ctx.config(kind.config, spec.config, scope, name, "config")
     attach = _attached(ctx, name, spec, kind, scope)
     offload = offload_of(spec.offload)
@@ -51,6 +47,9 @@ def _resolve(ctx: Context, name: str, spec: ModelSpec) -> ModelNode | None:
     if mode and not kind.weights:
         message = f"{name}: {kind.kind} has no weights, so there is nothing to compile"
         ctx.report("E210", message, scope.place(name, "compile"), "leave it out")
+        return None
+    if refused := cannot_quantize(name, spec, kind, known["quantize"]):
+        ctx.report("E634", refused[0], scope.place(name, "quantize"), refused[1])
         return None
     return ModelNode(
         name,
@@ -64,6 +63,7 @@ def _resolve(ctx: Context, name: str, spec: ModelSpec) -> ModelNode | None:
         attach,
         offload,
         mode,
+        quantize=known["quantize"],
     )
 
 
@@ -72,7 +72,8 @@ def _can_offload(
 ) -> bool:
     if offload is None:
         return True
-    refused = cannot_offload(name, kind, offload, merged=any(lora.merge for lora in attach))
+    merged, quantized = any(lora.merge for lora in attach), ctx.spec.models[name].quantize is not None
+    refused = cannot_offload(name, kind, offload, merged=merged, quantized=quantized)
     if refused:
         ctx.report("E525", refused, ctx.spec.place("models", name, "offload"), hint_of(offload, kind))
     return not refused
@@ -82,7 +83,8 @@ def _attached(
     ctx: Context, name: str, spec: ModelSpec, kind: ModelType, scope: Scope
 ) -> tuple[Lora, ...] | None:
     """The LoRA weights of a model; None after reporting what is wrong with them."""
-    found = [_lora(ctx, name, i, item, kind, scope) for i, item in enumerate(spec.attach)]
+    items = [(i, item) for i, item in enumerate(spec.attach) if item.model is None]
+    found = [_lora(ctx, name, i, item, kind, scope) for i, item in items]
     return tuple(lora for lora in found if lora is not None) if None not in found else None
 
 
@@ -90,13 +92,9 @@ def _lora(
     ctx: Context, name: str, index: int, item: AttachSpec, kind: ModelType, scope: Scope
 ) -> Lora | None:
     keys = (name, "attach", index)
-    if item.model is not None or not kind.weights:
+    if not kind.weights:
         message = f"{name}: {kind.kind} has no weights that LoRA weights could be added to"
-        if item.model is not None:
-            message = (
-                f"{name}: `attach: {{model: ...}}` is part of the format but this version cannot do it yet"
-            )
-        ctx.report("E209", message, scope.place(*keys, "model" if item.model else "lora"), "leave it out")
+        ctx.report("E209", message, scope.place(*keys, "lora"), "leave it out")
         return None
     written = {"lora": item.lora, "scale": item.scale}
     try:
@@ -120,7 +118,8 @@ def solve_configs(ctx: Context) -> set[tuple[str, str]]:
     unknown: set[tuple[str, str]] = set()
     for name, field in sorted(ctx.asked):
         model = ctx.models[name]
-        assert model is not None
+        if model is None:  # attached to something, and refused later
+            continue
         size = ctx.unifier.dim(Dim(over=(f"@{name}:{field}",))).size
         if size is None:
             unknown.add((name, field))

@@ -10,6 +10,7 @@ from mmm_graph.errors import did_you_mean
 from mmm_graph.graph.context import Context, Known
 from mmm_graph.graph.graph import Call, Link, ModelNode, Node, Op, Ref
 from mmm_graph.graph.scope import Bound, Entry, Record, Scope, Wire
+from mmm_graph.graph.states import with_states
 from mmm_graph.graph.unify import scoped
 from mmm_graph.graph.wire import bind_inputs
 from mmm_graph.registry import Method, OpType
@@ -28,10 +29,14 @@ def compile_call(ctx: Context, scope: Scope, name: str, spec: NodeSpec) -> Call 
         return None
     path = scope.child(name)
     known = Known(path, config, model)
-    inputs = bind_inputs(ctx, scope, name, _scoped(method.inputs, path, known, model), spec.in_)
+    asks, returns = (
+        _scoped(with_states(ports, method, ctx.model_type(model), model), path, known, model)
+        for ports in (method.inputs, method.returns)
+    )
+    inputs = bind_inputs(ctx, scope, name, asks, spec.in_)
     if inputs is None:
         return None
-    outputs = _outputs(ctx, inputs, _scoped(method.returns, path, known, model))
+    outputs = _outputs(ctx, inputs, returns)
     node = Call(path, inputs, outputs, None, {}, scope.place(name), model.name, method_name, config)
     facts = method.facts
     if facts is not None and not _facts(ctx, scope, node, lambda have: facts(model.config, config, have)):
@@ -61,7 +66,7 @@ def compile_op(ctx: Context, scope: Scope, name: str, spec: NodeSpec, kind: OpTy
 def find_used(
     ctx: Context, scope: Scope, name: str, roles: Mapping[str, str], given: Mapping[str, str]
 ) -> dict[str, ModelNode] | None:
-    """The models of `use:`, by role; None when one is missing, unknown or of the wrong role."""
+    """The models of `use:`, by role; None when one is missing (without a `?`), unknown or of the wrong role."""
     found: dict[str, ModelNode] = {}
     good = True
     for role in given:
@@ -70,7 +75,10 @@ def find_used(
             ctx.report("E209", f"{name}: uses no {role!r}", place, did_you_mean(role, roles))
             good = False
     for role, accepted in roles.items():
+        accepted, optional = accepted.rstrip("?"), accepted.endswith("?")
         if role not in given:
+            if optional:
+                continue
             place = scope.place(name, "use") or scope.place(name)
             ctx.report("E209", f"{name}: needs a {accepted} for {role!r}", place, f"add use: {{{role}: ...}}")
             good = False
@@ -97,7 +105,12 @@ def find_model(ctx: Context, scope: Scope, name: str, *keys: str) -> ModelNode |
         ctx.report("E209", f"{keys[0]}: there is no model {name!r}", scope.place(*keys), hint)
         return None
     ctx.used_models.add(full)
-    return ctx.models[full]
+    found = ctx.models[full]
+    if found is not None and found.host:
+        message = f"{name} stands between the blocks of {found.host}, so that nothing else can use it"
+        ctx.report("E218", message, scope.place(*keys), f"call {found.host}")
+        return None
+    return found
 
 
 def entry(ctx: Context, node: Node) -> Entry:

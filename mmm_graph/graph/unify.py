@@ -104,6 +104,8 @@ def scoped(port: PortType, scope: str, known: Mapping[str, Dim]) -> PortType:
     """
     if port.fields is not None:
         return replace(port, fields={k: scoped(v, scope, known) for k, v in port.fields.items()})
+    if port.tag is not None and port.tag.startswith("$"):
+        port = replace(port, tag=str(known[port.tag[1:]]))
     if port.dims is None:
         return port
     return replace(port, dims=tuple(_scope_dim(d, scope, known, i) for i, d in enumerate(port.dims)))
@@ -119,6 +121,17 @@ def _scope_dim(dim: Dim, scope: str, known: Mapping[str, Dim], index: int) -> Di
                 term = Dim(over=(f"{scope}:{name}{index if name == '_' else ''}",))
             result = divide(result, term) if flip else divide(result, divide(Dim(), term))
     return result
+
+
+def apart(port: PortType, index: int) -> PortType:
+    """The type of one item of a list, whose dims named `_` are not those of the other items."""
+    if port.dims is None:
+        return port
+
+    def own(names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(f"{n}.{index}" if n.rpartition(":")[2].startswith("_") else n for n in names)
+
+    return replace(port, dims=tuple(Dim(d.coef, own(d.over), own(d.under)) for d in port.dims))
 
 
 def shown(port: PortType) -> str:

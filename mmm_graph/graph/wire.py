@@ -10,7 +10,7 @@ from mmm_graph.errors import did_you_mean
 from mmm_graph.graph.context import Context
 from mmm_graph.graph.graph import Link
 from mmm_graph.graph.scope import Bound, LinkError, Poison, Record, Scope, Wire, as_record
-from mmm_graph.graph.unify import shown
+from mmm_graph.graph.unify import apart, shown
 from mmm_graph.spec.ports import COND_FIELDS, PortType
 
 
@@ -104,11 +104,14 @@ def _bind(
         if isinstance(value, tuple):
             ctx.report("E205", f"{name}.{port}: expects one Cond, found a list of links", place)
             return False
-        return _bind_cond(ctx, scope, at, wanted, as_record(value), inputs)
+        return _bind_record(ctx, scope, at, wanted, as_record(value), inputs)
+    if isinstance(value, Record) and wanted.fields is not None:
+        return _bind_record(ctx, scope, at, wanted, value, inputs)
     if isinstance(value, Record):
         have = ", ".join(value.fields)
         hint = f"link one of its fields ({have}) or a port of its node"
-        ctx.report("E205", f"{name}.{port}: expects {shown(wanted)}, got a Cond of {have}", place, hint)
+        what = "State" if all(w.type.kind == "State" for w in value.fields.values()) else "Cond"
+        ctx.report("E205", f"{name}.{port}: expects {shown(wanted)}, got a {what} of {have}", place, hint)
         return False
     if isinstance(value, tuple):
         if not wanted.many:
@@ -117,13 +120,13 @@ def _bind(
             return False
         item = replace(wanted, many=False)
         inputs[port] = tuple(w.ref for w in value)
-        found = [connect(ctx, f"{name}.{port}", item, w, place) for w in value]
+        found = [connect(ctx, f"{name}.{port}", apart(item, i), w, place) for i, w in enumerate(value)]
         return all(found)
     inputs[port] = value.ref
     return connect(ctx, f"{name}.{port}", wanted, value, place)
 
 
-def _bind_cond(
+def _bind_record(
     ctx: Context, scope: Scope, at: tuple[str, str], wanted: PortType, record: Record, inputs: dict[str, Link]
 ) -> bool:
     name, port = at
@@ -141,7 +144,9 @@ def _bind_cond(
         elif not type_.optional:
             have = ", ".join(record.fields)
             ctx.report(
-                "E204", f"{name}.{port}: reads {field!r} ({shown(type_)}), but the Cond has {have}", place
+                "E204",
+                f"{name}.{port}: reads {field!r} ({shown(type_)}), but the {wanted.kind} has {have}",
+                place,
             )
             good = False
     return good

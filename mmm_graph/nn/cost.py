@@ -14,14 +14,17 @@ class Cost:
         flops: multiply-adds x 2.
         work: numbers that they have at once beside their input: what the neediest of them makes and has not given up.
             Attention is counted as a kernel that does not write its scores.
+        linear: how many of `params` are matrices of linear layers.
     """
 
     params: int = 0
     flops: float = 0.0
     work: int = 0
+    linear: int = 0
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(self.params + other.params, self.flops + other.flops, max(self.work, other.work))
+        work, linear = max(self.work, other.work), self.linear + other.linear
+        return Cost(self.params + other.params, self.flops + other.flops, work, linear)
 
     @property
     def fields(self) -> tuple[int, float, int]:
@@ -30,7 +33,7 @@ class Cost:
 
     def __mul__(self, times: int) -> Cost:
         """So many layers of this cost, one after the other."""
-        return Cost(self.params * times, self.flops * times, self.work)
+        return Cost(self.params * times, self.flops * times, self.work, self.linear * times)
 
     def needs(self, work: int) -> Cost:
         """The same with another `work`."""
@@ -39,7 +42,8 @@ class Cost:
 
 def linear(in_dim: int, out_dim: int, rows: int = 1, *, bias: bool = True) -> Cost:
     """nn.Linear applied to `rows` vectors."""
-    return Cost(in_dim * out_dim + bias * out_dim, 2.0 * rows * in_dim * out_dim, rows * out_dim)
+    matrix = in_dim * out_dim
+    return Cost(matrix + bias * out_dim, 2.0 * rows * matrix, rows * out_dim, matrix)
 
 
 def conv(in_channels: int, out_channels: int, pixels: int, kernel: int = 3) -> Cost:
@@ -97,10 +101,15 @@ def pairs(dim: int, queries: int, keys: int) -> Cost:
     return Cost(0, 4.0 * dim * queries * keys)
 
 
-def mlp(dim: int, hidden: int, tokens: int) -> Cost:
+def mlp(dim: int, hidden: int, tokens: int, *, bias: bool = True) -> Cost:
     """nn.mlp.Mlp."""
-    total = linear(dim, hidden, tokens) + linear(hidden, dim, tokens)
+    total = linear(dim, hidden, tokens, bias=bias) + linear(hidden, dim, tokens, bias=bias)
     return total.needs(tokens * (dim + 2 * hidden))  # normed input, before and after the activation
+
+
+def encoder_block(dim: int, hidden: int, tokens: int, *, qkv_bias: bool = True) -> Cost:
+    """nn.encoder.EncoderBlock."""
+    return norm(dim) * 2 + attention(dim, tokens, bias=qkv_bias) + mlp(dim, hidden, tokens)
 
 
 def gated_mlp(dim: int, hidden: int, tokens: int) -> Cost:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
+from mmm_graph.nn.norm import RmsNorm
 from mmm_graph.parallel.exchange import SINGLE, Exchange
 from mmm_graph.parallel.product import product
 
@@ -16,11 +19,23 @@ class Linear(nn.Linear):
         return product(input, self.weight, self.bias)
 
 
+class Logits(Linear):
+    """The linear layer that makes logits: ... d -> ... out, without bias. Quantized, it is int8: 4 bits show in what is
+    likely (docs/decisions/029).
+    """
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__(in_features, out_features, bias=False)
+
+
 def use_products(module: nn.Module) -> None:
-    """Let every nn.Linear of a module, whoever wrote it, be a `Linear`; classes derived from it stay."""
+    """Let every nn.Linear and nn.RMSNorm of a module, whoever wrote it, be ours; classes derived from them stay."""
     for layer in module.modules():
-        if type(layer) is nn.Linear:
-            layer.__class__ = Linear
+        layer.__class__ = OURS.get(type(layer), type(layer))
+
+
+OURS: Mapping[type[nn.Module], type[nn.Module]] = {nn.Linear: Linear, nn.RMSNorm: RmsNorm}
+"""Classes of torch -> those that compute the same by faster kernels."""
 
 
 class RowLinear(nn.Linear):

@@ -24,15 +24,18 @@ class Mlp(nn.Module):
         dim: width of input and output.
         hidden: width between.
         activation: a name in ACTIVATIONS.
+        bias: of both layers.
     """
 
     tensor_split: ClassVar[TensorSplit] = TensorSplit(columns={"up": 1}, rows=("down",))
 
-    def __init__(self, dim: int, hidden: int, activation: ActivationName = "gelu") -> None:
+    def __init__(
+        self, dim: int, hidden: int, activation: ActivationName = "gelu", *, bias: bool = True
+    ) -> None:
         super().__init__()
         self.activation = ACTIVATIONS[activation]
-        self.up = nn.Linear(dim, hidden)
-        self.down = RowLinear(hidden, dim)
+        self.up = nn.Linear(dim, hidden, bias)
+        self.down = RowLinear(hidden, dim, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.down(self.activation(self.up(x)))

@@ -6,6 +6,18 @@ import torch
 from torch import Tensor, nn
 
 from mmm_graph.parallel.exchange import SINGLE, Exchange
+from mmm_graph.parallel.matvec import can_take, kernels
+
+
+class RmsNorm(nn.RMSNorm):
+    """nn.RMSNorm; a few rows on a CPU by the kernel of parallel/matvec.py: ... d -> ... d."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(self.normalized_shape) == 1 and self.eps is not None and self.weight is not None:
+            kernel = kernels() if can_take(x, others=(self.weight,)) else None
+            if kernel is not None:
+                return kernel.norm(x, self.weight, self.eps)
+        return super().forward(x)
 
 
 class GroupNorm(nn.Module):

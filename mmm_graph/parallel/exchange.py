@@ -158,8 +158,11 @@ SINGLE: Exchange = Single()
 """What every layer holds until a plan installs another."""
 
 
-def install(module: nn.Module, exchange: Exchange) -> tuple[str, ...]:
+def install(module: nn.Module, exchange: Exchange, prefix: str = "") -> tuple[str, ...]:
     """Set `exchange`, and the qualified name as `layer`, on every layer of `module` that holds one.
+
+    Args:
+        prefix: put before those names, where several modules share an exchange.
 
     Returns:
         The names of those layers, in the order of `named_modules`.
@@ -168,6 +171,6 @@ def install(module: nn.Module, exchange: Exchange) -> tuple[str, ...]:
     for name, layer in module.named_modules():
         if hasattr(layer, "exchange"):
             layer.exchange = exchange
-            layer.layer = name
-            names.append(name)
+            layer.layer = prefix + name
+            names.append(prefix + name)
     return tuple(names)

@@ -18,7 +18,8 @@ class TensorSplit:
     """How a layer's weights are cut; the layer or its class holds it as `tensor_split`.
 
     Attributes:
-        columns: its linear layers whose outputs are cut -> how many matrices of that kind are fused in one.
+        columns: its linear layers whose outputs are cut -> how many matrices of that kind are fused in one. Each rank
+            keeps the same share of every matrix, which may have fewer outputs than others (keys of grouped heads).
         rows: its linear layers whose inputs are cut; each is a `RowLinear`, which sums over the ranks.
         heads: the attribute that counts the heads, which are never cut through; None = any column may be the cut.
         beside: how many inputs of that width stand beside each other in each of `rows`.
@@ -53,7 +54,8 @@ def shard_layer(name: str, layer: nn.Module, split: TensorSplit, index: int, siz
     mine = shares(units, size)[index]
     first, last = (unit * width // units for unit in mine)
     for linear, fused in split.columns.items():
-        cut_columns(getattr(layer, linear), fused, first, last)
+        outputs = getattr(layer, linear).out_features // fused
+        cut_columns(getattr(layer, linear), fused, *(unit * outputs // units for unit in mine))
     for linear in split.rows:
         if getattr(layer, linear) is not None:
             cut_rows(getattr(layer, linear), split.beside, first, last)

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from mmm_graph.errors import InputError, Place, Problem, did_you_mean, problem
-from mmm_graph.graph.graph import Graph, Loop
+from mmm_graph.graph.attached import BLOCK, group_bounds
+from mmm_graph.graph.graph import Graph, Loop, standing_models
 from mmm_graph.plan.axes import Axes
 from mmm_graph.plan.cost import parts_of, seconds
 from mmm_graph.plan.flow import Flow
@@ -112,7 +113,7 @@ class _Arrangement:
 
     def _models(self, name: str) -> list[str]:
         """The models of a name: itself, or those of an included file of that prefix."""
-        return [m for m in self.graph.models if m == name or m.startswith(f"{name}.")]
+        return [m for m, _ in standing_models(self.graph) if m == name or m.startswith(f"{name}.")]
 
     def _loops(self) -> dict[str, LoopPlan]:
         """Loops by path; a name is a loop, or the composite or subgraph around one."""
@@ -127,6 +128,16 @@ class _Arrangement:
         return found
 
     def _refuse_other_keys(self) -> None:
+        offloaded = self.spec.offload if isinstance(self.spec.offload, tuple | dict) else ()
+        placed = [split_placed(text)[0] for stage in self.spec.stages for text in stage.place]
+        for model in dict.fromkeys((*self.spec.pipe, *self.spec.axes, *placed, *offloaded)):
+            node = self.graph.models.get(model)
+            if node is not None and node.host:
+                self._refuse(
+                    "E511",
+                    f"{model} is attached to {node.host}, and goes where its blocks go",
+                    f"place {node.host}",
+                )
         if self.spec.shard:
             self._refuse("E209", "`shard` is not supported by this version", "leave `shard` out")
 
@@ -147,12 +158,13 @@ class _Arrangement:
     def _pipes(self, axes: Mapping[str, Axes]) -> Placement:
         """The short form: stage s of a model has the ranks after those of stage s - 1."""
         found: dict[str, Slices] = {}
-        for model in self.graph.models:
+        for model, node in standing_models(self.graph):
             stages = next((n for name, n in self.spec.pipe.items() if model in self._models(name)), 1)
             kind = model_type(self.graph, self.registry, model)
             if not kind.weights and stages == 1 and model not in axes:
                 continue
-            parts = parts_of(self.graph.models[model], kind)
+            groups = group_bounds(node, self.registry)
+            parts = _joined(parts_of(node, kind), groups)
             each = axes.get(model, Axes()).ranks
             if stages * each > self.spec.ranks:
                 most = max(1, self.spec.ranks // each)
@@ -163,7 +175,7 @@ class _Arrangement:
                 self._refuse("E518", f"{model} has {len(parts)} parts, not enough for {stages} stages",
                              f"the nearest legal degree is {len(parts)}")  # fmt: skip
                 continue
-            bounds = cut_by_cost(parts, stages)
+            bounds = [groups[i] for i in cut_by_cost(parts, stages)]
             found[model] = [
                 (tuple(range(s * each, (s + 1) * each)), a, b) for s, (a, b) in enumerate(pairwise(bounds))
             ]
@@ -184,9 +196,8 @@ class _Arrangement:
             if bounds[-1] != num or any(s[1] != b for s, b in zip(chain, bounds, strict=False)):
                 shown = ", ".join(f"{a}:{b}" for _, a, b in chain)
                 message = f"the stages hold the parts {shown} of {model}, which has {num} (0 to {num})"
-                self._refuse(
-                    "E511", message, f"{model}[:k] and {model}[k:] count its {max(0, num - 2)} blocks"
-                )
+                hint = f"{model}[:k] and {model}[k:] count its {max(0, self._blocks(model)[1])} blocks"
+                self._refuse("E511", message, hint)
         return {m: chain for m, chain in found.items() if not self.problems}
 
     def _place(
@@ -196,20 +207,34 @@ class _Arrangement:
         blocks: tuple[int | None, int | None],
         ranks: Sequence[int],
     ) -> None:
-        num = len(parts_of(self.graph.models[model], model_type(self.graph, self.registry, model)))
+        bounds = group_bounds(self.graph.models[model], self.registry)
+        first, count = self._blocks(model)
         start, stop = blocks
-        if (start, stop) != (None, None) and num < 3:
-            self._refuse("E511", f"{model} has {num} parts, no blocks to cut", f"place {model} whole")
+        if (start, stop) != (None, None) and count < 1:
+            self._refuse(
+                "E511", f"{model} has {len(bounds) - 1} parts, no blocks to cut", f"place {model} whole"
+            )
             return
-        a = 0 if not start else start + 1
-        b = num if stop is None or stop >= num - 2 else stop + 1
-        if a >= b or (start or 0) >= max(1, num - 2):
+        a = 0 if not start else first + start
+        b = len(bounds) - 1 if stop is None or stop >= count else first + stop
+        if a >= b or (start or 0) >= max(1, count):
             message = (
                 f"{model}[{'' if start is None else start}:{'' if stop is None else stop}] holds no blocks"
             )
-            self._refuse("E511", message, f"{model} has {num - 2} blocks, 0 to {num - 3}")
+            self._refuse("E511", message, f"{model} has {count} blocks, 0 to {count - 1}")
             return
-        found.setdefault(model, []).append((tuple(sorted(ranks)), a, b))
+        found.setdefault(model, []).append((tuple(sorted(ranks)), bounds[a], bounds[b]))
+
+    def _blocks(self, model: str) -> tuple[int, int]:
+        """(place of the first block among a model's own parts, number of blocks): those called block0, block1 ...
+
+        Where there are none, all parts between the first and the last are blocks.
+        """
+        node = self.graph.models[model]
+        kind = self.registry.models[node.kind]
+        names = [part.name for part in parts_of(node, kind)]
+        found = [i for i, name in enumerate(names) if BLOCK.fullmatch(name)]
+        return (found[0], len(found)) if found else (1, len(names) - 2)
 
     def _check_used(self, made: Plan) -> None:
         """Every rank has something to do."""
@@ -227,6 +252,13 @@ def _axes(spec: PlanSpec, name: str) -> Axes:
     patch = said.get("patch")
     displaced = patch is not None and patch.mode == "displaced"
     return Axes(sizes, displaced, patch.group_norm if patch is not None else "sync")
+
+
+def _joined(parts: Sequence[Part], bounds: Sequence[int]) -> list[Part]:
+    """Each part with what is attached to it as one, for its cost."""
+    return [
+        Part(parts[a].name, (), (), flops=sum(part.flops for part in parts[a:b])) for a, b in pairwise(bounds)
+    ]
 
 
 def cut_by_cost(parts: Sequence[Part], stages: int) -> list[int]:

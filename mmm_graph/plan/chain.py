@@ -12,8 +12,8 @@ from mmm_graph.plan.cost import OP_COST, parts_of, seconds
 from mmm_graph.plan.flow import keyed
 from mmm_graph.plan.ops import Fn
 from mmm_graph.plan.place import Plan
-from mmm_graph.plan.rows import sharding
-from mmm_graph.registry.node_type import ModelType, OpType
+from mmm_graph.plan.rows import model_type, sharding
+from mmm_graph.registry.node_type import OpType
 from mmm_graph.registry.part import Part
 from mmm_graph.registry.registry import Registry
 
@@ -57,8 +57,7 @@ def segments(
     keys = tuple(key for key, ref in keyed(node.inputs) if ref.source != "$each")
     ports = tuple(p for p in node.outputs if p in wanted)
     if isinstance(node, Call):
-        kind = registry.get(graph.models[node.model].kind)
-        assert isinstance(kind, ModelType)
+        kind = model_type(graph, registry, node.model)
         path = kind.methods[node.method].path
         if path is not None and kind.parts is not None:
             names = path(graph.models[node.model].config, node.config)
@@ -75,8 +74,7 @@ def warm_segment(
     node: Call, graph: Graph, registry: Registry, plan: Plan, wanted: Collection[str]
 ) -> Segment:
     """The call as one segment of all ranks of a pipeline, for a warm-up in which they share the rows."""
-    kind = registry.get(graph.models[node.model].kind)
-    assert isinstance(kind, ModelType) and kind.parts is not None
+    kind = model_type(graph, registry, node.model)
     path = kind.methods[node.method].path
     assert path is not None
     table = parts_of(graph.models[node.model], kind)
@@ -93,8 +91,7 @@ def draws(node: Node, graph: Graph, registry: Registry) -> bool:
         op = registry.get(node.kind)
         return isinstance(op, OpType) and op.noise
     assert isinstance(node, Call)
-    kind = registry.get(graph.models[node.model].kind)
-    return isinstance(kind, ModelType) and kind.methods[node.method].noise
+    return model_type(graph, registry, node.model).methods[node.method].noise
 
 
 def _one_team(node: Node, plan: Plan, rowed: bool, batched: bool) -> Team:
@@ -144,8 +141,9 @@ def _chain(
     for a, b in zip([0, *cuts], [*cuts, len(path)], strict=True):
         reads, writes = _stretch(path[a:b])
         if b == len(path):  # a port may be an input or a key of an earlier stretch, handed through
-            reads += [p for p in ports if p not in writes and p not in reads]
-            writes += [p for p in ports if p not in writes]
+            states = {key for part in path[:a] for key in part.writes if _stays(node, key)}
+            reads += [p for p in ports if p not in writes and p not in reads and p not in states]
+            writes += [p for p in ports if p not in writes and p not in states]
         later = {key for part in path[b:] for key in part.reads} | (set(ports) if b == len(path) else set())
         later |= {p for p in ports if not any(p in part.writes for part in path[b:])}
         kept = tuple(k for k in writes if k in later)
@@ -154,6 +152,11 @@ def _chain(
         found.append(Segment(teams[a], fn, read, kept, seconds(path[a:b]), joint))
         made.update(kept)
     return tuple(found)
+
+
+def _stays(node: Call, key: str) -> bool:
+    """Whether a port is a state, which is where its part is and is not handed on to the last one."""
+    return key in node.outputs and node.outputs[key].kind == "State"
 
 
 def _check_made(node: Call, path: Sequence[Part], ports: Sequence[str]) -> None:

@@ -9,6 +9,8 @@ from mmm_graph.registry.node_type import ModelType
 from mmm_graph.registry.part import Part
 
 DTYPE_BYTES = {"f64": 8, "f32": 4, "f16": 2, "bf16": 2}
+QUANTIZED_BYTES = {"int8": 1.0, "int4": 0.625}
+"""A weight as it is kept: int4 with a scale and a least value, of 2 bytes each, for 32; the scales of int8 are few."""
 OP_COST = 1e-5
 """Cost of anything that declares none, in seconds; only the ratio to other tasks matters."""
 FLOPS_PER_S = 1e13
@@ -20,8 +22,22 @@ def parts_of(model: ModelNode, kind: ModelType) -> tuple[Part, ...]:
 
 
 def weight_bytes(model: ModelNode, kind: ModelType) -> int:
-    """Bytes of the weights in the model's dtype; 0 when its parts do not say."""
-    return sum(p.params for p in parts_of(model, kind)) * DTYPE_BYTES[model.dtype or "f32"]
+    """Bytes of the weights of all parts; 0 when they do not say."""
+    return bytes_of(model, parts_of(model, kind))
+
+
+def bytes_of(model: ModelNode, parts: Iterable[Part]) -> int:
+    """Bytes of the weights of parts in the model's dtype, those of linear layers as they are quantized.
+
+    A part that does not say how many of its weights are matrices of linear layers counts as if none was.
+    """
+    item_bytes = DTYPE_BYTES[model.dtype or "f32"]
+    kept = item_bytes if model.quantize is None else QUANTIZED_BYTES[model.quantize]
+    logits = item_bytes if model.quantize is None else QUANTIZED_BYTES["int8"]
+    each = (
+        (p.params - p.linear) * item_bytes + (p.linear - p.logits) * kept + p.logits * logits for p in parts
+    )
+    return int(sum(each))
 
 
 def call_flops(call: Call, model: ModelNode, kind: ModelType) -> float:

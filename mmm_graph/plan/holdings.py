@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from mmm_graph.graph.attached import guest_parts
 from mmm_graph.graph.graph import Call
 from mmm_graph.plan.block import Blocks
-from mmm_graph.plan.cost import DTYPE_BYTES, call_flops, parts_of, weight_bytes
+from mmm_graph.plan.cost import DTYPE_BYTES, bytes_of, call_flops, parts_of
 from mmm_graph.plan.memory import Resident, buffer_bytes
 from mmm_graph.plan.offload import uses_of
 from mmm_graph.plan.place import Plan, Slice
@@ -85,7 +86,7 @@ def resident(blocks: Blocks, held: Iterable[Holding], rank: int) -> Resident:
 
 
 def _offloaded(blocks: Blocks, name: str, piece: Slice, weights: int) -> tuple[str, int]:
-    """(how in words, most bytes at once): by block there is room for so many of the heaviest part."""
+    """(how in words, most bytes at once): by block there is room for so many of the heaviest part; guests stay."""
     said = blocks.plan.offload.get(name)
     if said is None:
         return "", weights
@@ -93,8 +94,10 @@ def _offloaded(blocks: Blocks, name: str, piece: Slice, weights: int) -> tuple[s
     if said.by == "model":
         return words, weights
     model = blocks.graph.models[name]
-    own = [part.params for part in _own(blocks, name, piece)]
+    guests = guest_parts(model, blocks.registry)
+    own = [part.params for part in _own(blocks, name, piece) if part.name not in guests]
     most = max(own) * min(said.ahead + 1, len(own))
+    most += sum(part.params for part in _own(blocks, name, piece) if part.name in guests)
     return f"{words}, {said.ahead} ahead", most * DTYPE_BYTES[model.dtype or "f32"]
 
 
@@ -110,9 +113,8 @@ def _share(blocks: Blocks, name: str, piece: Slice) -> tuple[int, float]:
     kind = model_type(blocks.graph, blocks.registry, name)
     parts = parts_of(model, kind)
     own = _own(blocks, name, piece)
-    params, flops = sum(p.params for p in parts), sum(p.flops for p in parts)
-    weights = weight_bytes(model, kind) * sum(p.params for p in own) // params if params else 0
-    return weights, sum(p.flops for p in parts[piece.a : piece.b]) / flops if flops else 0.0
+    flops = sum(p.flops for p in parts)
+    return bytes_of(model, own), sum(p.flops for p in parts[piece.a : piece.b]) / flops if flops else 0.0
 
 
 def _parts(blocks: Blocks, name: str, piece: Slice) -> str:

@@ -24,6 +24,9 @@ def check_axes(graph: Graph, registry: Registry, axes: Mapping[str, Axes], flow:
         for axis, degree in its.sizes:
             if degree == 1:
                 continue
+            if axis == "tensor" and graph.models[model].quantize is not None:
+                message = f"tensor: {degree} of {model}: its weights are quantized, which are not cut"
+                yield problem("E634", message, where, "leave out `quantize:` or `tensor`")
             if axis in said.refused:
                 message = f"{axis}: {degree} of {model}: {said.refused[axis]}"
                 yield problem("E519", message, where, f"the nearest legal degree of {axis} is 1")

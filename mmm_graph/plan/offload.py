@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from mmm_graph.errors import InputError, Place, Problem, problem
-from mmm_graph.graph.graph import Call, Graph, Op
+from mmm_graph.graph.graph import Call, Graph, Op, standing_models
 from mmm_graph.graph.offload import cannot_offload, hint_of
 from mmm_graph.plan.axes import Axes
 from mmm_graph.plan.flow import Flow
@@ -30,7 +30,7 @@ def read_offload(
         models_of: the models of a name: itself, or those of an included file.
     """
     if isinstance(written, bool):
-        all_of_them = [m for m in graph.models if model_type(graph, registry, m).weights]
+        all_of_them = [m for m, _ in standing_models(graph) if model_type(graph, registry, m).weights]
         return (dict.fromkeys(all_of_them, OffloadSpec()) if written else {}), []
     found = model_offloads(graph)
     problems: list[Problem] = []
@@ -43,7 +43,8 @@ def read_offload(
             if offload is None or (model != name and not kind.weights):
                 continue
             merged = any(lora.merge for lora in graph.models[model].attach)
-            refused = cannot_offload(model, kind, offload, merged=merged)
+            quantized = graph.models[model].quantize is not None
+            refused = cannot_offload(model, kind, offload, merged=merged, quantized=quantized)
             if refused:
                 problems.append(problem("E525", refused, None, hint_of(offload, kind)))
             found[model] = offload
@@ -123,7 +124,8 @@ class _Leaves:
         if isinstance(item, Run):
             return tuple(self.uses(item))
         if isinstance(item, Repeat):
-            return tuple(dict.fromkeys(name for inner in item.body for name in self._used(inner)))
+            inside = (*item.body, *item.beside)
+            return tuple(dict.fromkeys(name for inner in inside for name in self._used(inner)))
         return ()
 
     def _before(self, item: Instruction) -> Iterator[Instruction]:
@@ -144,7 +146,7 @@ class _Leaves:
             body += self._before(inner)
             body.append(self._inside(inner) if isinstance(inner, Repeat) else inner)
         self.there = self.by_model.intersection(self._used(item))
-        return replace(item, body=tuple(body))
+        return replace(item, body=tuple(body), beside=tuple(self._inside(each) for each in item.beside))
 
 
 def _leave(name: str, item: Run | Repeat) -> Run:

@@ -111,6 +111,8 @@ class Repeat:
         out: (value offered after the loop, value of the last turn).
         collect: (value offered after the loop, value of each turn, axis along which they are concatenated).
         scratch: what is left at the end of a turn.
+        beside: loops of other requests that are done turn about with it: while a rank waits for the end of one's turn,
+            it does the others'.
     """
 
     node: str
@@ -124,6 +126,7 @@ class Repeat:
     out: tuple[tuple[Value, Value], ...] = ()
     collect: tuple[tuple[Value, Value, int], ...] = ()
     scratch: tuple[Value, ...] = ()
+    beside: tuple[Repeat, ...] = ()
 
 
 Instruction = Run | Send | Recv | Free | Repeat

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from mmm_graph.errors import InputError, problem
-from mmm_graph.graph.graph import Call, Graph, Loop, ModelNode
+from mmm_graph.graph.graph import Call, Graph, Loop, ModelNode, standing_models
 from mmm_graph.plan.axes import Axes, Team, alone
 from mmm_graph.plan.cost import parts_of
 from mmm_graph.plan.flow import Flow
@@ -146,7 +146,7 @@ def make_plan(  # noqa: PLR0913 - all that a plan may say
     """
     axes = {m: a for m, a in (axes or {}).items() if m in graph.models}
     models: dict[str, tuple[Slice, ...]] = {}
-    for model_name, model in graph.models.items():
+    for model_name, model in standing_models(graph):
         kind = model_type(graph, registry, model_name)
         its, slices = axes.get(model_name, Axes()), (placement or {}).get(model_name)
         if slices is not None or kind.weights or its.sizes:

@@ -9,9 +9,8 @@ from mmm_graph.errors import InputError, problem
 from mmm_graph.graph.graph import Call, Loop, Ref
 from mmm_graph.plan.axes import Axes
 from mmm_graph.plan.flow import Flow, Scope, keyed
-from mmm_graph.plan.rows import BATCHED
+from mmm_graph.plan.rows import BATCHED, model_type
 from mmm_graph.plan.select import Needs
-from mmm_graph.registry.node_type import ModelType
 from mmm_graph.registry.registry import Registry
 from mmm_graph.spec.ports import Dim, PortType
 
@@ -99,8 +98,7 @@ class _Proof:
 
     def _alike(self, calls: Sequence[Call]) -> bool:
         first = calls[0]
-        kind = self.registry.get(self.graph.models[first.model].kind)
-        assert isinstance(kind, ModelType)
+        kind = model_type(self.graph, self.registry, first.model)
         method = kind.methods[first.method]
         conds = {p for p, t in method.inputs.items() if t.kind == "Cond"}
         for call in calls:

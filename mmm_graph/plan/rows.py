@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from mmm_graph.errors import InputError, problem
+from mmm_graph.graph.attached import type_of
 from mmm_graph.graph.graph import Call, Graph, Node, Op
 from mmm_graph.plan.flow import Flow, keyed
 from mmm_graph.registry.node_type import ModelType, OpType
@@ -130,9 +131,7 @@ class Works:
 
 def model_type(graph: Graph, registry: Registry, name: str) -> ModelType:
     """The type of a model of the graph."""
-    kind = registry.get(graph.models[name].kind)
-    assert isinstance(kind, ModelType)
-    return kind
+    return type_of(graph.models[name], registry)
 
 
 def sharding(graph: Graph, registry: Registry, name: str) -> Sharding:

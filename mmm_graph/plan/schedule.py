@@ -5,11 +5,11 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mmm_graph.plan.expand import Item
-from mmm_graph.plan.ops import Drop, Move, Task, Value
+from mmm_graph.plan.ops import Drop, Move, Repeat, Task, Value
 
 WINDOW = 256
 """Tasks of each request that the order may choose from."""
@@ -111,6 +111,9 @@ class Schedule:
         self.free: dict[int, float] = {}
         self.done: dict[tuple[object, ...], float] = {}
         self.ready: list[tuple[float, tuple[bool, int, int], _Waiting]] = []
+        self.loops: list[
+            _Waiting
+        ] = []  # `until` loops that could start: they wait for those of other requests
         self.queue: deque[Step] = deque()  # messages and drops due before the next task
         self.span = (0.0, 0.0)
         self.dearest = 0.0
@@ -125,7 +128,7 @@ class Schedule:
             for r in range(live, stop):
                 self._fill(r)
             yield from self._flush()
-            if not self.ready:
+            if not self.ready and not self.loops:
                 if all(s.ended and not s.pending for s in self.streams):
                     return
                 if self.in_flight is not None and not any(s.pending for s in self.streams):
@@ -206,6 +209,9 @@ class Schedule:
         self.queue.append(Move(value, home, rank, late))
 
     def _push(self, found: _Waiting) -> None:
+        if found.task.repeat is not None:
+            self.loops.append(found)
+            return
         heapq.heappush(self.ready, (self._start(found), found.key, found))
 
     def _start(self, found: _Waiting) -> float:
@@ -215,6 +221,8 @@ class Schedule:
 
     def _next(self) -> Task:
         """The ready task that can start first; ranks may have become busy since it was put on the heap."""
+        if not self.ready:
+            return self._turn_about()
         while True:
             when, _, found = heapq.heappop(self.ready)
             now = self._start(found)
@@ -223,6 +231,17 @@ class Schedule:
                 continue
             self._made(found, now)
             return found.task
+
+    def _turn_about(self) -> Task:
+        """All `until` loops on the same ranks as one task: their turns take turns."""
+        self.loops.sort(key=lambda found: found.key)
+        ranks = self.loops[0].task.ranks
+        chosen = [found for found in self.loops if found.task.ranks == ranks]
+        self.loops = [found for found in self.loops if found.task.ranks != ranks]
+        for found in chosen:
+            self._made(found, self._start(found))
+        tasks = [found.task for found in chosen]
+        return tasks[0] if len(tasks) == 1 else _joined(tasks)
 
     def _made(self, found: _Waiting, now: float) -> None:
         task, together = found.task, found.task.fn[0] in TOGETHER
@@ -298,3 +317,17 @@ class Schedule:
     def _flush(self) -> Iterator[Step]:
         while self.queue:
             yield self.queue.popleft()
+
+
+def _joined(tasks: Sequence[Task]) -> Task:
+    """Loops of several requests as one gang task; each member has all of them."""
+    first = tasks[0]
+    repeats: dict[int, Repeat] = {}
+    for rank in first.ranks:
+        own, *others = (task.repeat[rank] for task in tasks if task.repeat is not None)
+        repeats[rank] = replace(own, beside=tuple(others))
+    members = range(len(first.ranks))
+    reads = tuple(tuple(pair for task in tasks for pair in task.reads[i]) for i in members)
+    writes = tuple(tuple(pair for task in tasks for pair in task.writes[i]) for i in members)
+    cost = sum(task.cost for task in tasks)
+    return first._replace(reads=reads, writes=writes, cost=cost, repeat=repeats)

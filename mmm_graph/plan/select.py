@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from mmm_graph.graph.graph import Call, Loop, Op, Ref
+from mmm_graph.graph.graph import Call, Loop, Op, Ref, called_models
 from mmm_graph.plan.flow import OUTER, Flow, Scope, loop_sources
 
 
@@ -115,5 +115,5 @@ class _Pull:
     def _models(self, path: str) -> tuple[str, ...]:
         node = self.flow.sites[path].node
         if isinstance(node, Call):
-            return (node.model,)
+            return called_models(self.flow.graph, node)
         return tuple(node.uses.values()) if isinstance(node, Op) else ()

@@ -1,8 +1,9 @@
 """What exists: the plugin API (node types, hooks) and the loader. A plugin imports from here."""
 
 from mmm_graph.registry.extension import Importer, PortKind, WeightSource
-from mmm_graph.registry.fields import Fields
+from mmm_graph.registry.fields import GENERIC, Fields
 from mmm_graph.registry.foreign import Foreign
+from mmm_graph.registry.foreign_image import find_image_processor, read_image_processor
 from mmm_graph.registry.hooks import hookimpl, hookspec
 from mmm_graph.registry.layout import Cut, Layout, below, turned
 from mmm_graph.registry.load import load_registry
@@ -36,6 +37,7 @@ from mmm_graph.registry.registry import Observer, PluginInfo, Registry, registry
 from mmm_graph.spec.ports import cond
 
 __all__ = [
+    "GENERIC",
     "ROLES",
     "CompositeType",
     "Cut",
@@ -67,6 +69,7 @@ __all__ = [
     "composite_type",
     "cond",
     "data_type",
+    "find_image_processor",
     "hookimpl",
     "hookspec",
     "load_registry",
@@ -74,6 +77,7 @@ __all__ = [
     "model_type",
     "op_type",
     "optim_type",
+    "read_image_processor",
     "registry_of",
     "resolve",
     "sampler_type",

@@ -108,6 +108,16 @@ def _check_model(node: ModelType, kinds: frozenset[str]) -> None:
         _port(f"{node.kind} state {key}", port, kinds, None)
     for name, method in node.methods.items():
         _check_method(f"{node.kind}.{name}", method, node, kinds)
+    if node.attaches:
+        _check_attaches(node)
+
+
+def _check_attaches(node: ModelType) -> None:
+    method = node.methods.get(node.attaches)
+    if method is None or method.path is None:
+        raise ValueError(f"{node.kind} attaches {node.attaches!r}, which is no method of it that is a path")
+    if len(method.returns) != 1 or not method.returns.keys() <= method.inputs.keys():
+        raise ValueError(f"{node.kind}.{node.attaches} must return one port, which is an input of it too")
 
 
 def _check_method(where: str, method: Method, node: ModelType, kinds: frozenset[str]) -> None:
@@ -160,17 +170,20 @@ def _port(
     if not isinstance(port, PortType):
         raise TypeError(f"{where} is {port!r}; expected a port type such as 'Image[b,3,h,w]'")
     _known(where, port.kind, kinds)
-    for dim in port.dims or ():
-        for symbol in (*dim.over, *dim.under) if configs is not None else ():
-            if symbol.startswith("$") and not any(_has(c, symbol[1:]) for c in configs or ()):
-                names = ", ".join(sorted({f for c in configs or () for f in c.model_fields}))
-                raise ValueError(f"{where}: {symbol} is no field of its config; fields are {names or 'none'}")
+    symbols = [symbol for dim in port.dims or () for symbol in (*dim.over, *dim.under)]
+    for symbol in (*symbols, port.tag or "") if configs is not None else ():
+        if symbol.startswith("$") and not any(_has(c, symbol[1:]) for c in configs or ()):
+            names = ", ".join(sorted({f for c in configs or () for f in c.model_fields}))
+            raise ValueError(f"{where}: {symbol} is no field of its config; fields are {names or 'none'}")
     for name, inner in (port.fields or {}).items():
         _port(f"{where}.{name}", inner, kinds, configs)
 
 
 def _has(config: type[Config], name: str) -> bool:
-    return name in config.model_fields or isinstance(inspect.getattr_static(config, name, None), property)
+    if name in config.model_fields:
+        return True
+    found = inspect.getattr_static(config, name, None)
+    return isinstance(found, property) or (inspect.isfunction(found) and not hasattr(Config, name))
 
 
 def _known(where: str, kind: str, kinds: frozenset[str]) -> None:

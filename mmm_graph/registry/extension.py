@@ -54,9 +54,11 @@ class Importer:
             of a part (a scheduler) whatever the importers of pipelines expect of it. ValueError refuses.
         marks: of single files: patterns of names, with `*` for anything; a file is of this sort if it has a tensor for
             each of them. Where several sorts fit, the one with most marks counts, then the one with the longest.
+        config: of folders whose configs name no class: the file by which they are known.
     """
 
     foreign: str
     function: str
     doc: str = ""
     marks: tuple[str, ...] = ()
+    config: str = ""

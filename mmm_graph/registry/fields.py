@@ -6,6 +6,39 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+GENERIC = frozenset(
+    (
+        *("architectures", "model_type", "transformers_version", "torch_dtype", "dtype", "_name_or_path"),
+        *(
+            "attention_dropout",
+            "dropout",
+            "initializer_factor",
+            "initializer_range",
+            "gradient_checkpointing",
+        ),
+        *("bos_token_id", "pad_token_id", "sep_token_id", "decoder_start_token_id", "use_cache", "prefix"),
+        *(
+            "problem_type",
+            "id2label",
+            "label2id",
+            "finetuning_task",
+            "task_specific_params",
+            "tokenizer_class",
+        ),
+        *("return_dict", "output_hidden_states", "output_attentions", "output_scores", "pruned_heads"),
+        *("return_dict_in_generate", "chunk_size_feed_forward", "torchscript", "use_bfloat16"),
+        *("tie_word_embeddings", "tie_encoder_decoder", "is_encoder_decoder", "is_decoder"),
+        *("add_cross_attention", "cross_attention_hidden_size", "max_length", "min_length", "do_sample"),
+        *("early_stopping", "num_beams", "num_beam_groups", "diversity_penalty", "temperature", "top_k"),
+        *("top_p", "typical_p", "repetition_penalty", "length_penalty", "no_repeat_ngram_size"),
+        *("encoder_no_repeat_ngram_size", "bad_words_ids", "num_return_sequences", "forced_bos_token_id"),
+        *("forced_eos_token_id", "remove_invalid_values", "exponential_decay_length_penalty"),
+        *("suppress_tokens", "begin_suppress_tokens", "tf_legacy_loss"),
+    )
+)
+"""Fields that transformers writes into the config of any encoder: for training, for generating, for other kinds of
+models, or the caller's business. The same hidden states whatever they say."""
+
 
 @dataclass(frozen=True)
 class Fields:

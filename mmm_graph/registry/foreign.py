@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -32,6 +32,7 @@ class Foreign:
             pipeline (links), `as_class` (of the pipeline that it shall be).
         parts: components that an importer of single files made up.
         unread: beginnings of the names of tensors that nobody needs.
+        read_shapes: reads the names and shapes of all tensors of a folder; see `tensors`.
     """
 
     folder: Path
@@ -44,6 +45,7 @@ class Foreign:
     options: Mapping[str, str] = field(default_factory=dict)
     parts: Mapping[str, Foreign] = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)
+    read_shapes: Callable[[], Mapping[str, tuple[int, ...]]] = dict
 
     def part(self, name: str) -> Foreign:
         """A component of a pipeline.
@@ -59,6 +61,22 @@ class Foreign:
             raise InputError(problem("E612", message, hint="the whole folder of the pipeline is needed"))
         config = read_config_file(folder)
         return Foreign(folder, f"{self.link}/{name}", self.registry, self.config[name][1], config, self.notes)
+
+    def beside(self, name: str) -> dict[str, Any]:
+        """What another file of the folder says; nothing where it is not there.
+
+        Raises:
+            InputError: E612, it cannot be read.
+        """
+        return _read_json(self.folder / name) if (self.folder / name).is_file() else {}
+
+    def tensors(self) -> Mapping[str, tuple[int, ...]]:
+        """Shapes of all tensors of a single file, or of the file in the folder, by name. No weight is read.
+
+        Raises:
+            RunError: E604, a pickle; E605, there is no file, or it is damaged.
+        """
+        return self.shapes or self.read_shapes()
 
     def pretend(
         self, class_name: str, config: Mapping[str, Any], parts: Mapping[str, tuple[str, Mapping[str, Any]]]
@@ -175,6 +193,9 @@ def open_foreign(folder: Path, link: str, registry: Registry) -> Foreign:
     """
     config = read_config_file(folder)
     name = _class_of(config)
+    for importer in registry.importers.values() if name is None else ():
+        if importer.config and (folder / importer.config).is_file():
+            return Foreign(folder, link, registry, importer.foreign, _read_json(folder / importer.config))
     if not isinstance(name, str):
         message = f"{folder} has no {' or '.join(CONFIGS[:2])} that names a class"
         raise InputError(problem("E612", message, hint="name a folder that diffusers or transformers saved"))
@@ -218,14 +239,16 @@ def read_config_file(folder: Path) -> dict[str, Any]:
         InputError: E612, it cannot be read.
     """
     for name in CONFIGS:
-        file = folder / name
-        if not file.is_file():
-            continue
-        try:
-            found = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(problem("E612", f"{file} cannot be read: {error}")) from error
-        if not isinstance(found, dict):
-            raise InputError(problem("E612", f"{file} holds no record"))
-        return found
+        if (folder / name).is_file():
+            return _read_json(folder / name)
     return {}
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(problem("E612", f"{file} cannot be read: {error}")) from error
+    if not isinstance(found, dict):
+        raise InputError(problem("E612", f"{file} holds no record"))
+    return found

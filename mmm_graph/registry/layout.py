@@ -15,7 +15,7 @@ class Cut:
 
     Attributes:
         index: of the piece; several are taken one after the other: (1, 0) of 2 are the halves in the other order.
-        transposed: what is cut is a matrix whose axes are the other way round.
+        transposed: theirs is a matrix whose axes are the other way round; it is turned first, then cut.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Theirs:
 
     Attributes:
         names: of their tensor, and of its copies if they keep several; all are equal.
-        pieces, count: which of so many equal pieces of it are ours, along the first axis, in our order.
+        pieces, count: which of so many equal pieces of it are ours, along our first axis, in our order.
         transposed: the axes of a matrix are the other way round.
     """
 
@@ -49,27 +49,23 @@ class Theirs:
 
     def whole(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of their tensor, from that of ours."""
-        there = shape[::-1] if self.transposed else shape
-        if self.count == 1:
-            return there
-        return (there[0] * self.count // len(self.pieces), *there[1:])
+        whole = shape if self.count == 1 else (shape[0] * self.count // len(self.pieces), *shape[1:])
+        return whole[::-1] if self.transposed else whole
 
     def of(self, value: Any) -> Any:
         """What is ours of a tensor of theirs; a view of it where that is possible."""
+        value = value.T if self.transposed else value
         if self.count > 1 and len(self.pieces) == 1:
             value = value.chunk(self.count)[self.pieces[0]]
         elif self.count > 1:
             value = value.unflatten(0, (self.count, -1))[list(self.pieces)].flatten(0, 1)
-        return value.T if self.transposed else value
+        return value
 
     def parts(self, value: Any) -> dict[int, Any]:
-        """A tensor of ours -> their pieces, by index."""
-        there = value.T if self.transposed else value
-        return (
-            dict(zip(self.pieces, there.chunk(len(self.pieces)), strict=True))
-            if self.count > 1
-            else {0: there}
-        )
+        """A tensor of ours -> pieces of theirs, by index; put together along the first axis they are to be turned."""
+        if self.count == 1:
+            return {0: value}
+        return dict(zip(self.pieces, value.chunk(len(self.pieces)), strict=True))
 
 
 @dataclass(frozen=True)
@@ -86,7 +82,8 @@ class Layout:
         classes: class names that their config.json gives this family.
         read_config: what stands in their config.json -> our config.
         write_config: our config -> what stands in their config.json.
-        ignored: their names, with `{i}`, that hold nothing to be read (positions that are computed).
+        ignored: their names, with `{i}`, that hold nothing to be read (positions that are computed); `NAME.*` is all
+            below a prefix: another model that stands in the same file.
         copies: our config -> how many copies `{*}` means.
         shapes: our config -> shape of each tensor of theirs, by name, that is not ours; for writing.
         file: name of the weights' file in their folder.
@@ -118,11 +115,15 @@ class Layout:
 
     def ignores(self, name: str) -> bool:
         """Whether a name of theirs holds nothing that is to be read."""
-        return any(pattern.fullmatch(name) for pattern in self._ignored)
+        return name.startswith(self._below) or any(pattern.fullmatch(name) for pattern in self._ignored)
 
     @cached_property
     def _ignored(self) -> tuple[re.Pattern[str], ...]:
-        return tuple(_pattern(name) for name in self.ignored)
+        return tuple(_pattern(name) for name in self.ignored if not name.endswith(".*"))
+
+    @cached_property
+    def _below(self) -> tuple[str, ...]:
+        return tuple(name[:-1] for name in self.ignored if name.endswith(".*"))
 
 
 def below(ours: str, theirs: str, table: Rows) -> dict[str, str | Cut]:

@@ -106,12 +106,14 @@ def method(  # noqa: PLR0913 - one call declares a whole method, by keyword
         noise: the Python method also gets keyword `noise`, an `nn.noise.Noise` keyed by seed, node, element.
         facts: (model config, node config, facts of the inputs) -> facts of the outputs: torch-free knowledge
             such as the number of evaluations or the prediction type, keyed `port.name`; a bare `name` is a fact
-            of the node itself, such as `rowwise`. Raise ValueError to refuse.
+            of the node itself, such as `rowwise`. `port.dims` of an input are its lengths, None where they are
+            not known yet. Raise ValueError to refuse.
         attribute: name of the Python method; default: the method's own name, `forward` being `__call__`.
         rowwise: rows of image-shaped inputs give the same rows of its outputs, so that it may run on a piece of an
             image; noise is drawn for the whole and cut. A fact `rowwise: False` takes it back.
         ports: inputs whose names clash with a keyword of this function.
-        inputs: ports as `name="Kind[dims]"`. `$x` in a dim is a field of the node's config or the model's.
+        inputs: ports as `name="Kind[dims]"`. `$x` in a dim is a field or property of the node's config or the model's,
+            or a method of the node's config that takes the model's, for what depends on both; None = not known.
     """
     merged = {**(ports or {}), **inputs}
     return Method(
@@ -142,6 +144,7 @@ class ModelType:
     source: str = ""
     sharding: Callable[[Any], Sharding] | None = None
     layouts: tuple[Layout, ...] = ()
+    attaches: str = ""
 
 
 def model_type(  # noqa: PLR0913 - one call declares a whole type, by keyword
@@ -157,6 +160,7 @@ def model_type(  # noqa: PLR0913 - one call declares a whole type, by keyword
     source: str = "",
     sharding: Callable[[Any], Sharding] | None = None,
     layouts: Sequence[Layout] = (),
+    attaches: str = "",
 ) -> ModelType:
     """Declare a model kind `role.name`.
 
@@ -175,6 +179,9 @@ def model_type(  # noqa: PLR0913 - one call declares a whole type, by keyword
         sharding: config -> how ranks may share one call; None: they cannot.
         layouts: of checkpoints that others write; a file in our own layout is always read. The first is what
             `mmm export` writes.
+        attaches: the method whose path is put between the blocks of another model by `attach: [{model: ...}]`. The one
+            name that is an input and an output of it is a state key of that model (`h`); its other inputs become
+            inputs of that model's methods. A key `cache.PART` that part PART writes is a key of each copy.
 
     Raises:
         ValueError: the kind is not `role.name`, or there is no method for a role that needs one.
@@ -186,6 +193,7 @@ def model_type(  # noqa: PLR0913 - one call declares a whole type, by keyword
     return ModelType(
         *(kind, config, builder, dict(methods), parts, ports, weights, doc, source, sharding),
         layouts=tuple(layouts),
+        attaches=attaches,
     )
 
 
@@ -239,7 +247,8 @@ def op_type(  # noqa: PLR0913 - one call declares a whole type, by keyword
         function: "package.module:function". It gets each input port as a keyword (an absent optional one as
             None; a port declared `many` or linked to a list as a list), `config` if the config class has
             fields, each role of `uses` as the built model, and `noise` if declared.
-        uses: role in `use:` -> role of model kinds it accepts, such as {"sampler": "sampler"}.
+        uses: role in `use:` -> role of model kinds it accepts, such as {"sampler": "sampler"}; "tokenizer?" may be
+            left out, and the function then does not get that keyword.
         noise: it draws random numbers, through keyword `noise` only.
         pure: same inputs give the same outputs, so results may be kept in the cache.
         facts: (node config, config of each used model, facts of the inputs) -> facts of the outputs;

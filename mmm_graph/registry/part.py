@@ -18,6 +18,8 @@ class Part:
         work: numbers that it has at once beside what it reads, for one batch element at the config's own size.
         sizes: numbers in each key that it writes, for one batch element at the config's own size.
         kept: numbers that its attention keeps for one batch element and branch in a pipelined loop (keys, values).
+        linear: how many of `params` are matrices of linear layers, which may be quantized.
+        logits: how many of these are of matrices that make logits, which are kept as int8 at least.
     """
 
     name: str
@@ -28,6 +30,8 @@ class Part:
     work: int = 0
     sizes: Mapping[str, int] = field(default_factory=dict)
     kept: int = 0
+    linear: int = 0
+    logits: int = 0
 
 
 @dataclass(frozen=True)

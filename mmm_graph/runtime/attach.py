@@ -230,4 +230,6 @@ def _fit(target: Target, lora: Lora, source: Source) -> tuple[LoraFile, LoraFit]
 
 
 def _without_scales(node: ModelNode) -> ModelNode:
-    return replace(node, attach=tuple(x if x.merge else replace(x, scale=0.0) for x in node.attach))
+    loras = tuple(x if x.merge else replace(x, scale=0.0) for x in node.attach)
+    guests = tuple(replace(at, node=_without_scales(at.node)) for at in node.guests)
+    return replace(node, attach=loras, guests=guests)

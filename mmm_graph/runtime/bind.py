@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mmm_graph.errors import RunError, problem
+from mmm_graph.graph.attached import guest_of
 from mmm_graph.graph.graph import Call, Node, Op
 from mmm_graph.nn.kept import Kept
 from mmm_graph.nn.noise import Noise
@@ -22,6 +23,7 @@ from mmm_graph.runtime.arguments import Values, arguments, index_depths, plain, 
 from mmm_graph.runtime.bound import Bound, Finish, Function
 from mmm_graph.runtime.build import Built
 from mmm_graph.runtime.copies import EVERY_KEY, copy, join, shared_keys
+from mmm_graph.runtime.guests import Run, part_of_guest
 from mmm_graph.runtime.offload import WHOLE
 from mmm_graph.runtime.shapes import FLOATS, check_outputs
 from mmm_graph.runtime.traced import traced
@@ -85,7 +87,7 @@ class Binder(dict[Fn, Bound]):
             _none,
             whens=whens,
             optional=optional_keys(node, ports),
-            ports=frozenset(node.outputs),
+            ports=frozenset(k for k, t in node.outputs.items() if t.kind != "State"),
             label=label,
             place=node.place,
             shared=shared,
@@ -115,6 +117,14 @@ class Binder(dict[Fn, Bound]):
                 return function(args, at)
 
         return frozen
+
+    def _part(self, node: Call, built: Built, name: str) -> Run:
+        """A part of the model that is called, or of one that stands between its blocks."""
+        guest = guest_of(built.node, self.context.registry, name)
+        if guest is not None:
+            return part_of_guest(self._built(guest[0], node), *guest[1:], name, built)
+        part: Run = built.object.parts[name]
+        return part
 
     def _exchanged(self, node: Node, function: Function) -> Function:
         """Tell the exchange of the node's model where in the work it is, before layers ask it anything."""
@@ -195,7 +205,7 @@ class Binder(dict[Fn, Bound]):
         names = list(method.path(built.node.config, node.config))
         kind = built.type
         joint = kind.sharding(built.node.config).joint if kind.sharding is not None else ()
-        parts = [(name, built.object.parts[name]) for name in names[a:b]]
+        parts = [(name, self._part(node, built, name)) for name in names[a:b]]
         assert built.type.parts is not None
         declared = {part.name: frozenset(part.writes) for part in built.type.parts(built.node.config)}
         checked, is_traced = set[str](), built.node.compile is not None

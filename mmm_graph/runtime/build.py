@@ -19,7 +19,9 @@ from mmm_graph.checkpoint.load import Weights
 from mmm_graph.checkpoint.reader import hash_file, open_checkpoint
 from mmm_graph.checkpoint.source import Source, resolve_source
 from mmm_graph.errors import MmmError, Problem, RunError, problem
+from mmm_graph.graph.attached import copy_key, type_of
 from mmm_graph.graph.graph import ModelNode
+from mmm_graph.nn.copies import Copies
 from mmm_graph.nn.fused import fuse
 from mmm_graph.nn.kept import Kept, find_kept
 from mmm_graph.nn.linear import use_products
@@ -30,6 +32,7 @@ from mmm_graph.registry.node_type import ModelType, resolve
 from mmm_graph.registry.registry import Registry
 from mmm_graph.runtime.attach import add_loras, check_merged, check_parts, digest, find_loras, fit_loras
 from mmm_graph.runtime.offload import Offload, offload_from_host, offload_to_disk, stream_parts
+from mmm_graph.runtime.quantize import quantize_built, quantizer
 from mmm_graph.spec.offload import OffloadSpec
 
 _BUILDING = threading.RLock()
@@ -78,7 +81,12 @@ class Built:
         """Give its layers an exchange, now and when it is built."""
         self.exchange = exchange
         if "object" in self.__dict__:
-            install(self.object, exchange)
+            install(self.object, exchange, self._layers)
+
+    @property
+    def _layers(self) -> str:
+        """What the names of its layers begin with: a model and its guests have one exchange."""
+        return f"{self.node.name}." if self.node.host else ""
 
     def forget(self) -> None:
         """What its layers kept of a run that is over."""
@@ -112,11 +120,11 @@ class Built:
                 return _build_plain(self)
             module, self.room = _made(self)
             use_products(module)
-            if self.device.type == "cuda" and self.room is None:
-                fuse(module)
+            if self.room is None:
+                fuse(module, on_cpu=self.device.type != "cuda")
             self._kept = find_kept(module)
             if self.exchange is not None:
-                install(module, self.exchange)
+                install(module, self.exchange, self._layers)
             return module
         except MmmError:
             raise
@@ -188,8 +196,7 @@ def build_models(  # noqa: PLR0913 - one place where all that decides about weig
     for name, node in models.items():
         if needed is not None and name not in needed:
             continue
-        kind = registry.get(node.kind)
-        assert isinstance(kind, ModelType)
+        kind = type_of(node, registry)
         try:
             source = None if name in fresh else _find_source(node, kind, registry, (base, overlay), online)
             loras = find_loras(node, registry, base=base, online=online)
@@ -257,16 +264,27 @@ def _build_plain(built: Built) -> Any:
     )
 
 
+def _constructed(built: Built) -> nn.Module:
+    """What the constructor makes; the parts of so many of it where it stands between the blocks of another."""
+    make, node = resolve(built.type.builder), built.node
+    if node.host:
+        return Copies(lambda: make(node.config), node.copies, copy_key)
+    module: nn.Module = make(node.config)
+    return module
+
+
 def _initialise(built: Built, device: torch.device) -> nn.Module:
     """The constructor's own initialisation, from a seed of its own."""
     text = f"init {built.seed} {built.node.name}"
     key = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key)
-        module: nn.Module = resolve(built.type.builder)(built.node.config)
+        module = _constructed(built)
     add_loras(module, built.node, fit_loras(module, built.node, built.type, built.loras))
     _keep_parts(module, built.parts)
-    return module.to(device=device, dtype=_dtype(built)).eval()
+    module.to(device=device, dtype=_dtype(built))
+    quantize_built(module, built.node)
+    return module.eval()
 
 
 def _load(built: Built, device: torch.device) -> tuple[nn.Module, Offload | None]:
@@ -275,9 +293,9 @@ def _load(built: Built, device: torch.device) -> tuple[nn.Module, Offload | None
     What rests on disk is not filled yet.
     """
     assert built.source is not None
-    make, node = resolve(built.type.builder), built.node
+    node = built.node
     with torch.device("meta"):
-        module: nn.Module = make(node.config)
+        module = _constructed(built)
     checkpoint = open_checkpoint(built.source.path)
     check_merged(checkpoint, node, built.loras)
     loras = fit_loras(module, node, built.type, built.loras)
@@ -296,12 +314,13 @@ def _load(built: Built, device: torch.device) -> tuple[nn.Module, Offload | None
         _keep_parts(module, built.parts)
         room = offload_to_disk(module, weights, built.offload, dtype=_dtype(built), device=device)
     else:
-        weights.load(module, dtype=_dtype(built), device=device, keep=keep)
+        take = quantizer(module, node, device, _dtype(built))
+        weights.load(module, dtype=_dtype(built), device=device, keep=keep, take=take)
     add_loras(module, node, loras, keep)
     _keep_parts(module, built.parts)
     if any(b.is_meta for b in module.buffers()):
         with _SkipInit():
-            _copy_buffers(make(node.config), module, device)
+            _copy_buffers(_constructed(built), module, device)
     return module.eval(), room
 
 

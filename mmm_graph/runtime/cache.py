@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from mmm_graph.graph.graph import Call, Loop, Node, Op, Ref
+from mmm_graph.graph.graph import Call, Loop, Node, Op, Ref, called_models
 from mmm_graph.plan.flow import Flow, Scope
 from mmm_graph.registry.node_type import OpType
 from mmm_graph.registry.registry import Registry
@@ -100,9 +100,11 @@ class Keys:
             names: Collection[str] = node.uses.values()
         else:
             assert isinstance(node, Call)
+            if any(t.kind == "State" for t in node.outputs.values()):
+                return None  # later calls write to it
             model = self.models[node.model].type
             found += [node.method, node.config, model.methods[node.method].noise and (node.path, self.noise)]
-            names = (node.model,)
+            names = called_models(self.flow.graph, node)
         models = [self._model(n) for n in names]
         inputs = [(k, self.value(r, s)) for k, r, s in self.flow.inputs(node.path)]
         if any(m is None for m in models) or any(v is None for _, v in inputs):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import perf_counter
 from typing import Any
 
@@ -162,6 +162,13 @@ class Executor:
                 self.values[value] = message.wait()
 
     def _repeat(self, item: Repeat, turns: tuple[int, ...]) -> None:
+        """Loops of several requests in the order (turn, request); members drop one that is over at the same place."""
+        going = [self._turns(each, turns) for each in (item, *item.beside)]
+        while going:
+            going = [loop for loop in going if next(loop, None) is not None]
+
+    def _turns(self, item: Repeat, turns: tuple[int, ...]) -> Iterator[int]:
+        """One loop, turn by turn; it stops where a turn is done but for what other ranks tell of it."""
         values = self.values
         self._arrive([first for _, first in item.enter])
         for carry, first in item.enter:
@@ -169,6 +176,7 @@ class Executor:
         gathered: dict[Value, list[Any]] = {target: [] for target, _, _ in item.collect}
         for turn in range(item.limit):
             self.execute(item.body, (*turns, turn))
+            yield turn
             self._arrive(item.scratch)
             for target, source, _ in item.collect:
                 gathered[target].append(values[source])

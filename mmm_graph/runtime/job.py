@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mmm_graph.errors import InputError, did_you_mean, problem
-from mmm_graph.graph.graph import Call, Graph, Loop, Op, Ref
+from mmm_graph.graph.graph import Call, Graph, Loop, Op, Ref, called_models
 from mmm_graph.plan.block import Blocks
 from mmm_graph.plan.expand import Stream
 from mmm_graph.plan.flow import Flow
@@ -172,7 +172,7 @@ def grad_paths(flow: Flow, train: frozenset[str], sources: frozenset[str]) -> fr
     for path in reads:
         node = flow.sites[path].node
         models = (
-            {node.model}
+            {*called_models(flow.graph, node)}
             if isinstance(node, Call)
             else set(node.uses.values())
             if isinstance(node, Op)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 from mmm_graph.errors import InputError, RunError, problem
+from mmm_graph.graph.attached import copy_name
 from mmm_graph.parallel.group import ALONE, Group
 from mmm_graph.parallel.sharded import Groups, ShardConfig, Sharded
 from mmm_graph.plan.axes import Axes
@@ -37,7 +38,7 @@ class Shards:
             RunError: E621, weights that would come from a file are in none.
         """
         found: dict[str, Built] = {}
-        for name in sorted(base):
+        for name in sorted(n for n in base if not base[n].node.host):
             chain, axes = plan.models.get(name), plan.axes_of(name)
             if chain is None:
                 found[name] = base[name]
@@ -48,6 +49,28 @@ class Shards:
                 if plan.asks(name):
                     warm = _warm_groups(name, plan, world) if name in plan.warm_rows else groups
                     _attach(found[name], groups, _config(name, plan), warm)
+                found |= self._guests(base, found[name], world.rank)
+        return found
+
+    def _guests(self, base: Mapping[str, Built], host: Built, rank: int) -> dict[str, Built]:
+        """What stands between the blocks that a rank has of a model."""
+        found: dict[str, Built] = {}
+        for at in host.node.guests:
+            name = at.node.name
+            if name not in base:
+                continue
+            if host.parts is None and host.columns is None and host.exchange is None:
+                found[name] = base[name]
+                continue
+            key = (name, rank, host.parts, host.columns)
+            kept = self._kept.get(key)
+            if kept is None or kept.base is not base[name]:
+                parts = None if host.parts is None else _of_guest(base[name], host.parts)
+                kept = replace(base[name], parts=parts, columns=host.columns, base=base[name])
+                self._kept[key] = kept
+            if host.exchange is not None and kept.exchange is not host.exchange:
+                kept.attach(host.exchange)
+            found[name] = kept
         return found
 
     def _shard(self, base: Built, plan: Plan, name: str, rank: int) -> Built:
@@ -70,6 +93,13 @@ class Shards:
                 base, parts=parts, columns=_columns(chain, axes, rank), base=base, offload=offload
             )
         return kept
+
+
+def _of_guest(guest: Built, there: frozenset[str]) -> frozenset[str]:
+    """Parts of a guest, by its own names, of which a rank has those in the table of the host."""
+    assert guest.type.parts is not None
+    own = [part.name for part in guest.type.parts(guest.node.config)]
+    return frozenset(key for key in own if copy_name(guest.node.name, key) in there)
 
 
 def _config(name: str, plan: Plan) -> ShardConfig:

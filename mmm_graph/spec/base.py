@@ -25,6 +25,7 @@ from mmm_graph.spec.ports import KINDS, parse_port
 from mmm_graph.spec.scalars import describe
 
 DTYPES = ("f64", "f32", "f16", "bf16")
+QUANTIZED = ("int8", "int4")
 RESERVED = frozenset(("in", "data", "carry", "each", "params"))
 
 NAME_PATTERN = r"[a-z_][A-Za-z0-9_]*"
@@ -96,6 +97,12 @@ def _check_dtype(text: str) -> str:
     if text in DTYPES or param_name(text):
         return text
     raise refuse("E112", f"expects {', '.join(DTYPES)} or $params.x, got {describe(text)}")
+
+
+def _check_quantized(text: str) -> str:
+    if text in QUANTIZED or param_name(text):
+        return text
+    raise refuse("E112", f"expects {' or '.join(QUANTIZED)} or $params.x, got {describe(text)}")
 
 
 def _check_when(text: str) -> str:
@@ -175,6 +182,11 @@ When = Annotated[str, AfterValidator(_check_when), _pattern(f"({LINK_PATTERN}|{P
 
 Dtype = Annotated[str, AfterValidator(_check_dtype), _pattern(f"({'|'.join(DTYPES)}|{PARAM_PATTERN})")]
 """A floating-point type of DTYPES, or `$params.x`."""
+
+Quantized = Annotated[
+    str, AfterValidator(_check_quantized), _pattern(f"({'|'.join(QUANTIZED)}|{PARAM_PATTERN})")
+]
+"""How weights are kept, one of QUANTIZED, or `$params.x`."""
 
 Items = Annotated[tuple[T, ...], BeforeValidator(_as_tuple)]
 """A list of the file, kept as a tuple."""

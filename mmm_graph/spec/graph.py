@@ -17,6 +17,7 @@ from mmm_graph.spec.base import (
     Link,
     Name,
     PortName,
+    Quantized,
     Spec,
     TypeText,
     refuse,
@@ -97,7 +98,7 @@ class ModelSpec(Spec):
     space: str | None = None
     attach: Items[AttachSpec] = ()
     use: dict[PortName, DottedName] = Field(default_factory=dict)
-    quantize: str | None = None
+    quantize: Quantized | None = None
     compile: bool | CompileMode = False
     offload: Offload = False
 

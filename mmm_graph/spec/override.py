@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from mmm_graph.errors import Place, Problem, did_you_mean, problem
+from mmm_graph.spec.chat import read_chat_text
 from mmm_graph.spec.explain import dotted
 from mmm_graph.spec.files import Path_, Tree, read_tree
 from mmm_graph.spec.graph import GraphSpec
@@ -154,7 +155,9 @@ def _take(
 
 
 def _read_input(type_: str, text: str) -> Any:
-    """An input from the command line. A text is taken as it is; `[a, b]` is a list of texts."""
+    """An input from the command line. A text is taken as it is; `[a, b]` is a list of texts; chats: read_chat_text."""
+    if type_.lstrip().startswith("Chat"):
+        return read_chat_text(text)
     if not type_.lstrip().startswith("Text"):
         return parse_literal(text)
     if not (text.startswith("[") and text.endswith("]")):

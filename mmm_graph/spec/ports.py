@@ -16,7 +16,7 @@ COND_FIELDS = ("embeds", "pooled", "sizes", "mask", "label", "guidance", "resolu
 
 _PORT = re.compile(
     r"\s*(?P<kind>[A-Z]\w*)(?P<many>\*)?\s*(\[(?P<dims>[^\]]*)\])?"
-    r"\s*(\{(?P<tag>[\w.-]*)\})?\s*(?P<opt>\?)?\s*$"
+    r"\s*(\{(?P<tag>\$?[\w.-]*)\})?\s*(?P<opt>\?)?\s*$"
 )
 _TERM = re.compile(r"\s*(\$?[A-Za-z_]\w*|\d+)\s*")
 
@@ -48,7 +48,10 @@ class Dim:
 class PortType:
     """What flows through a port. `dims` None = any shape; `many` = a list whose items differ in shape.
 
-    `fields` is set on a Cond port only: the names it reads or offers, each with its own type.
+    A tag `$name` is, as in dims, a value of the node's config: sound of its `rate`.
+
+    `fields` is set on a Cond port, the names it reads or offers, each with its own type; and on the State of a model
+    that is made of parts, once it is compiled.
     """
 
     kind: str
@@ -59,7 +62,7 @@ class PortType:
     fields: Mapping[str, PortType] | None = field(default=None, hash=False)
 
     def __str__(self) -> str:
-        if self.fields is not None:
+        if self.fields is not None and self.kind == "Cond":
             inner = "{" + ", ".join(f"{k}: {v}" for k, v in self.fields.items()) + "}"
             return self.kind + inner + ("?" if self.optional else "")
         dims = "" if self.dims is None else "[" + ",".join(map(str, self.dims)) + "]"

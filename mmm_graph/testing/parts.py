@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from mmm_graph.config import Config
 from mmm_graph.registry.node_type import ModelType
 from mmm_graph.registry.part import Part
+from mmm_graph.spec.ports import PortType
+from mmm_graph.testing.same import copied
 from mmm_graph.testing.values import Sizes
 
 
@@ -100,20 +102,34 @@ def run_path(
     if unknown:
         raise AssertionError(f"{node.kind}.{name}: the path names {unknown[0]!r}, which is no part")
 
+    states = [name for name, port in method.inputs.items() if port.kind == "State"]
+
     def run(**inputs: Any) -> dict[str, Any]:
-        state = flattened(inputs)
+        state = flattened(
+            {k: copied(v) if k in states else v for k, v in inputs.items()}
+        )  # it is written in place
         for part in path:
             state.update(_run_part(node, table[part], modules[part], state, (node_config, config)))
-        missing = [k for k, p in method.returns.items() if k not in state and not p.optional]
+        found = {k: _output(state, k, port) for k, port in method.returns.items()}
+        missing = [
+            k for k, p in method.returns.items() if found[k] is None and k not in state and not p.optional
+        ]
         if missing:
             raise AssertionError(f"{node.kind}.{name}: no part of the path writes the output {missing[0]!r}")
-        return {k: state.get(k) for k in method.returns}
+        return found
 
     return run
 
 
+def _output(state: dict[str, Any], name: str, port: PortType) -> Any:
+    """A State is what the parts wrote below its name."""
+    if port.kind == "State" and name not in state:
+        return {k[len(name) + 1 :]: v for k, v in state.items() if k.startswith(f"{name}.")} or None
+    return state.get(name)
+
+
 def flattened(inputs: dict[str, Any]) -> dict[str, Any]:
-    """Cond inputs as `cond.embeds`; absent ones left out."""
+    """Cond and State inputs as `cond.embeds`; absent ones left out."""
     state: dict[str, Any] = {}
     for name, value in inputs.items():
         if isinstance(value, dict):

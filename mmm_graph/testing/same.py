@@ -31,8 +31,8 @@ def copied(value: Any) -> Any:
         return value.clone()
     if isinstance(value, dict):
         return {k: copied(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [copied(v) for v in value]
+    if type(value) in (list, tuple):
+        return type(value)(map(copied, value))
     return value
 
 

@@ -38,9 +38,17 @@ class Sizes:
         """
         self.known.update(wanted)
         for name, value in given.items():
-            for item in value if isinstance(value, list) else [value]:
+            is_list = isinstance(value, list)
+            for item in value if is_list else [value]:
                 if name in ports and isinstance(item, Tensor):
-                    self.match(ports[name], tuple(item.shape))
+                    self.match(item_of(ports[name]) if is_list else ports[name], tuple(item.shape))
+            if (
+                is_list
+                and name in ports
+                and ports[name].dims
+                and item_of(ports[name]).dims != ports[name].dims
+            ):
+                self.known.setdefault("m", len(value))
         steps: dict[str, int] = {}
         for dim in (d for port in flat(ports.values()) for d in port.dims or ()):
             under = [s for n in dim.under if n[0] == "$" and (s := self._size(n))]
@@ -92,7 +100,9 @@ class Sizes:
 
     def _size(self, name: str) -> int | None:
         if name.startswith("$"):
-            return next((v for c in self.configs if (v := getattr(c, name[1:], None)) is not None), None)
+            values = (getattr(config, name[1:], None) for config in self.configs)
+            asked = (v(self.configs[-1]) if callable(v) else v for v in values)
+            return next((v for v in asked if v is not None), None)
         return self.known.get(name)
 
 
@@ -113,7 +123,8 @@ def draw_inputs(ports: Ports, sizes: Sizes, given: Mapping[str, Any], seed: int)
         ValueError: a kind for which nothing can be made up.
     """
     generator = torch.Generator().manual_seed(seed)
-    return {n: given[n] if n in given else _draw(n, p, sizes, generator) for n, p in _there(ports, sizes)}
+    drawn = {n: _draw(n, p, sizes, generator) for n, p in _there(ports, sizes) if n not in given}
+    return {n: given[n] if n in given else drawn[n] for n in ports if n in given or n in drawn}
 
 
 def _there(ports: Ports, sizes: Sizes) -> list[tuple[str, PortType]]:
@@ -126,11 +137,12 @@ def _draw(name: str, port: PortType, sizes: Sizes, generator: torch.Generator) -
     if port.fields is not None:
         return {k: _draw(f"{name}.{k}", p, sizes, generator) for k, p in _there(port.fields, sizes)}
     if port.many:
-        return [_draw(name, replace(port, many=False), sizes, generator) for _ in range(SIZES["m"])]
+        count = sizes.known.get("m", SIZES["m"])
+        return [_draw(name, item_of(port), sizes, generator) for _ in range(count)]
     batch = sizes.known.get("b", SIZES["b"])
     shape = (batch, SIZES["d"]) if port.dims is None else sizes.shape(port)
     if port.kind == "Text":
-        return [f"text number {i}" for i in range(batch)]
+        return [f"text number {i}" for i in range(shape[0] if shape else batch)]
     if port.kind == "Times":
         return cosine_times(SIZES["s"])
     if port.kind == "Ids":
@@ -149,6 +161,12 @@ def _draw(name: str, port: PortType, sizes: Sizes, generator: torch.Generator) -
     return torch.randn(shape, generator=generator)
 
 
+def item_of(port: PortType) -> PortType:
+    """What one item of a list is. A first axis `m` counts the items; any other is theirs."""
+    dims = port.dims
+    return replace(port, many=False, dims=dims[1:] if dims and dims[0].over == ("m",) else dims)
+
+
 def cosine_times(steps: int) -> Times:
     """Levels alpha = cos, sigma = sin of an angle from nearly pi / 2 down to 0: the last is clean."""
     angle = torch.linspace(1.55, 0.0, steps + 1, dtype=torch.float64)
@@ -165,7 +183,7 @@ def check_value(name: str, port: PortType, value: Any, sizes: Sizes) -> str:
     if port.many:
         if not isinstance(value, list):
             return f"{name} is {type(value).__name__}; {port} is a list of tensors"
-        one = replace(port, many=False)
+        one = item_of(port)
         return next(
             (e for v in value if (e := check_value(name, one, v, Sizes(sizes.configs, {**sizes.known})))), ""
         )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mmm_graph.errors import RunError, problem
-from mmm_graph.graph.graph import Call, Graph, Node, Op, Ref, links
+from mmm_graph.graph.graph import Call, Graph, Node, Op, Ref, called_models, links
 from mmm_graph.registry import Registry
 from mmm_graph.runtime import Engine, Request
 from mmm_graph.train.loader import Batch, Loader
@@ -48,7 +48,7 @@ def _is_function(node: Node, graph: Graph, registry: Registry, trained: set[str]
     if isinstance(node, Op):
         kind = registry.ops[node.kind]
         return kind.pure and not kind.noise and not trained & set(node.uses.values())
-    if not isinstance(node, Call) or node.model in trained:
+    if not isinstance(node, Call) or trained.intersection(called_models(graph, node)):
         return False
     return not registry.models[graph.models[node.model].kind].methods[node.method].noise
 

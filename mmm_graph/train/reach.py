@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mmm_graph.graph.graph import Call, Graph, Node, Op, links, walk
-from mmm_graph.registry import ModelType, Registry
+from mmm_graph.graph.attached import guest_of, type_of
+from mmm_graph.graph.graph import Call, Graph, Node, Op, called_models, links, walk
+from mmm_graph.registry import Registry
 
 WHOLE = ""
 """Stands for the single part of a model without a parts table."""
 
 
 def part_names(graph: Graph, registry: Registry, model: str) -> tuple[str, ...]:
-    """Names of a model's parts, in order; (WHOLE,) if it is one piece."""
+    """Names of a model's own parts, in order; (WHOLE,) if it is one piece."""
     node = graph.models[model]
-    kind = registry.models[node.kind]
+    kind = type_of(node, registry) if node.host else registry.models[node.kind]
     return (WHOLE,) if kind.parts is None else tuple(part.name for part in kind.parts(node.config))
 
 
@@ -43,7 +44,7 @@ def needed_nodes(graph: Graph) -> tuple[Node, ...]:
 def needed_models(graph: Graph) -> frozenset[str]:
     """Models that the outputs need."""
     nodes = list(walk(needed_nodes(graph)))
-    called = {node.model for node in nodes if isinstance(node, Call)}
+    called = {model for node in nodes if isinstance(node, Call) for model in called_models(graph, node)}
     return frozenset(
         called | {model for node in nodes if isinstance(node, Op) for model in node.uses.values()}
     )
@@ -55,8 +56,13 @@ def _touched(node: Node, graph: Graph, registry: Registry) -> dict[str, tuple[st
     if not isinstance(node, Call):
         return {}
     model = graph.models[node.model]
-    kind: ModelType = registry.models[model.kind]
+    kind = type_of(model, registry)
     path = kind.methods[node.method].path
     if path is None or kind.parts is None:
         return {node.model: part_names(graph, registry, node.model)}
-    return {node.model: tuple(path(model.config, node.config))}
+    found: dict[str, tuple[str, ...]] = {}
+    for name in path(model.config, node.config):
+        guest = guest_of(model, registry, name)
+        owner, part = (node.model, name) if guest is None else guest[:2]
+        found[owner] = (*found.get(owner, ()), part)
+    return found

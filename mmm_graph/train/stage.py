@@ -151,8 +151,10 @@ def _unsupported(spec: GraphSpec, written: StageSpec, where: tuple[str, ...]) ->
     for model, entries in written.train.items():
         kinds = {"lora": any(e.lora for e in entries), "rows": any(e.rows is not None for e in entries)}
         found += [(f"training {model} by `{kind}`", ("train", model)) for kind, used in kinds.items() if used]
-        if model in spec.models and spec.models[model].attach:
-            found.append((f"training {model}, which has `attach:`,", ("train", model)))
+        if model in spec.models and any(item.lora for item in spec.models[model].attach):
+            found.append((f"training {model}, which has `attach: {{lora: ...}}`,", ("train", model)))
+        if model in spec.models and spec.models[model].quantize:
+            found.append((f"training {model}, whose weights are quantized,", ("train", model)))
     hint = "leave it out, or train the model with `full` or `{parts: ...}`"
     offloaded = [model for model, said in spec.models.items() if said.offload]
     return [

@@ -9,7 +9,7 @@ from itertools import accumulate
 from mmm_graph.graph.graph import Graph, Loop, links
 from mmm_graph.view.metrics import BODY, PAD, shorten, text_width
 from mmm_graph.view.palette import KIND_FAMILIES, kind_family, role_colour
-from mmm_graph.view.scene import roles, used_models
+from mmm_graph.view.scene import roles, told, used_models
 
 LINE = 20.0
 """Height of a row of the legend, of the parameters, of the table."""
@@ -36,7 +36,7 @@ def footer(graph: Graph, width: float) -> tuple[str, float]:
         return "", 0.0
     table = [
         ("model", "kind", "weights"),
-        *((m.name, m.kind, m.weights or m.init or "") for m in models),
+        *map(told, models),
     ]
     spans = [max(text_width(row[i], BODY) for row in table) + 20 for i in range(2)]
     room = int(max(width - PAD * 2 - 18 - sum(spans), 80) / (BODY * 0.6))

@@ -8,7 +8,7 @@ from typing import Literal
 
 import networkx as nx
 
-from mmm_graph.graph.graph import Call, Graph, Link, Loop, ModelNode, Node, Op, Ref
+from mmm_graph.graph.graph import Call, Graph, Link, Loop, ModelNode, Node, Op, Ref, called_models
 from mmm_graph.graph.unify import shown
 from mmm_graph.spec.ports import PortType
 
@@ -333,10 +333,17 @@ def keys(thing: Item | Box) -> Iterator[str]:
 
 
 def used_models(graph: Graph) -> list[ModelNode]:
-    """Models that the nodes of this graph call or use, in the order of the file."""
-    calls = {node.model for node in graph.walk() if isinstance(node, Call)}
+    """Models that the nodes of this graph call or use, and what is attached to them, in the order of the file."""
+    calls = {name for node in graph.walk() if isinstance(node, Call) for name in called_models(graph, node)}
     uses = {name for node in graph.walk() if isinstance(node, Op) for name in node.uses.values()}
     return [model for name, model in graph.models.items() if name in calls | uses]
+
+
+def told(model: ModelNode) -> tuple[str, str, str]:
+    """Name, kind, and where weights and place of a model come from."""
+    source = model.weights or model.init or ""
+    at = f"{model.copies} x in {model.host}" if model.host else ""
+    return model.name, model.kind, ", ".join(filter(None, (source, at)))
 
 
 def roles(graph: Graph) -> list[str]:

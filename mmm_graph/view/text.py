@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from mmm_graph.graph.graph import Call, Graph, Input, Link, Loop, Node, Op, Ref
 from mmm_graph.graph.unify import shown
 from mmm_graph.view.metrics import shorten
-from mmm_graph.view.scene import Box, Item, make_scene, used_models
+from mmm_graph.view.scene import Box, Item, make_scene, told, used_models
 
 
 def to_text(graph: Graph, width: int = 100) -> str:
@@ -26,7 +26,7 @@ def to_text(graph: Graph, width: int = 100) -> str:
             "inputs",
             _columns([(f"{graph.source}.{k}", shown(v.type), _default(v)) for k, v in graph.inputs.items()]),
         ),
-        ("models", _columns([(m.name, m.kind, m.weights or m.init or "") for m in models])),
+        ("models", _columns([told(m) for m in models])),
         ("nodes", list(tree.lines(make_scene(graph).page, "  ", ""))),
         ("outputs", _columns([(k, shown(v.type), f"<- {v.ref}") for k, v in graph.outputs.items()])),
     ):

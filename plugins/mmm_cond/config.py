@@ -54,7 +54,16 @@ class SizeConfig(Config):
 
 
 class NormaliseConfig(Config):
-    """Attributes: lower: small letters; strip: no white space at the ends."""
+    """How texts are made plain.
+
+    Attributes:
+        lower: small letters.
+        strip: no white space at the ends.
+        underscores: they stay; false: they become spaces.
+        punctuation: ASCII punctuation stays; false: it is taken out, and runs of white space become one space.
+    """
 
     lower: bool = True
     strip: bool = True
+    underscores: bool = True
+    punctuation: bool = True

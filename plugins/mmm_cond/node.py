@@ -75,6 +75,6 @@ def constant_ops() -> list[OpType]:
             text="Text[b]",
             returns={"text": "Text[b]"},
             config=c.NormaliseConfig,
-            doc="Texts in small letters, without white space at their ends.",
+            doc="Texts in small letters, without white space at their ends, or without punctuation too.",
         ),
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import string
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmm_cond.config import ConcatConfig, LabelConfig, NormaliseConfig, NumberConfig, SizeConfig
+
+NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def concat(parts: Sequence[Tensor], config: ConcatConfig) -> Tensor:
@@ -82,9 +86,18 @@ def sizes(like: Any, config: SizeConfig) -> dict[str, Tensor]:
 
 
 def normalise(text: Sequence[str], config: NormaliseConfig) -> list[str]:
-    """Texts in small letters, without white space at their ends."""
-    lowered = [each.lower() if config.lower else each for each in text]
-    return [each.strip() if config.strip else each for each in lowered]
+    """Texts made plain, by default in small letters and without white space at their ends.
+
+    Source, without punctuation: google-research/big_vision, evaluators/proj/image_text/prompt_engineering.py.
+    """
+    return [_plain(each, config) for each in text]
+
+
+def _plain(text: str, config: NormaliseConfig) -> str:
+    text = text if config.underscores else text.replace("_", " ")
+    text = text if config.punctuation else re.sub(r"\s+", " ", text.translate(NO_PUNCTUATION))
+    text = text.lower() if config.lower else text
+    return text.strip() if config.strip else text
 
 
 def _device(like: Any) -> torch.device:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -17,9 +18,11 @@ class TextEncoderConfig(Config):
         width, depth, num_heads, hidden: of the transformer; hidden is the width inside the MLPs.
         activation: "quick_gelu" for OpenAI's weights, "gelu" for LAION's.
         causal: a token sees itself and those before it.
-        pool: which token is `pooled`: the first `eos_id`, the largest id, or the mean over the mask.
+        pool: which token is `pooled`: the first `eos_id`, the largest id, the last place (padding or not), or the mean
+            over the mask.
         eos_id: id that ends a text, for pool "eos".
-        projection: a linear layer without bias on `pooled`.
+        projection: a linear layer on `pooled`.
+        projection_bias: it has a bias.
         pooled_dim: width of `pooled`; without projection it is `width`, and may be left out.
         eps: of the layer norms.
     """
@@ -32,9 +35,10 @@ class TextEncoderConfig(Config):
     hidden: int = 3072
     activation: Literal["gelu", "gelu_tanh", "quick_gelu"] = "quick_gelu"
     causal: bool = True
-    pool: Literal["eos", "argmax", "mean"] = "eos"
+    pool: Literal["eos", "argmax", "last", "mean"] = "eos"
     eos_id: int = 49407
     projection: bool = False
+    projection_bias: bool = False
     pooled_dim: int = Field(default=0, validate_default=False)
     eps: float = 1e-5
 
@@ -57,6 +61,8 @@ class TextEncoderConfig(Config):
             raise ValueError(
                 f"pooled_dim is {self.pooled_dim} and width {self.width}, which needs `projection: true`"
             )
+        if self.projection_bias and not self.projection:
+            raise ValueError("projection_bias: true needs `projection: true`")
         return self
 
 
@@ -82,7 +88,12 @@ class TokenizerConfig(Config):
     Attributes:
         max_length: most tokens of a text, special ones included; default: what the file says, or no limit.
         pad: to "max_length", or to the "longest" of the batch; default: what the file says, or longest.
-        pad_token: text of the padding token; default: what the file says.
+        pad_token: text of the padding token, or `eos` for the one that ends a text; default: what the file says.
+        pad_side: where padding is; default: what the file says, or right.
+        add_tokens: special tokens that are added to the vocabulary, in this order; those that it has stay as they are.
+        add_special: texts begin and end with the tokens that the file says; false: with none.
+        media_tokens: what stands in the text of a conversation where an image, audio or video is; default: what the
+            files say.
         truncate: cut texts that are too long; false: they are an error.
         chunk: a text that is too long becomes several windows of max_length tokens, each with start and end tokens and
             padded; all texts of a batch get as many as the longest needs.
@@ -91,6 +102,10 @@ class TokenizerConfig(Config):
     max_length: int | None = Field(default=None, ge=1)
     pad: Literal["max_length", "longest"] | None = None
     pad_token: str | None = None
+    pad_side: Literal["left", "right"] | None = None
+    add_tokens: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    add_special: bool = True
+    media_tokens: Mapping[Literal["image", "audio", "video"], str] = Field(default_factory=dict)
     truncate: bool = False
     chunk: bool = False
 
@@ -100,6 +115,9 @@ class TokenizerConfig(Config):
             raise ValueError("chunk: true keeps all of a text and truncate: true cuts it; set one of them")
         if self.chunk and self.pad == "longest":
             raise ValueError("chunk: true makes windows of max_length tokens, which needs pad: max_length")
+        twice = sorted({token for token in self.add_tokens if self.add_tokens.count(token) > 1})
+        if twice:
+            raise ValueError(f"add_tokens names {twice[0]!r} twice")
         return self
 
     @property

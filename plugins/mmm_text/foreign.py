@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mmm_graph.registry import Layout
+from mmm_graph.registry import GENERIC, Layout
+from mmm_text import keys
+from mmm_text.activations import ACTIVATIONS, read_activation
 from mmm_text.config import TextEncoderConfig
-from mmm_text.keys import CLIP, HUB, OPEN_CLIP, OPEN_CLIP_UNREAD, POSITIONS
+from mmm_text.siglip import SIGLIP_TEXT, read_siglip, write_siglip
 
 PLAIN, PROJECTED = "CLIPTextModel", "CLIPTextModelWithProjection"
 LEGACY_EOS = 2
@@ -24,30 +26,6 @@ SIZES = {
 }
 """Our field -> theirs, and what it is when it is missing."""
 
-ACTIVATIONS = {
-    "quick_gelu": "quick_gelu",
-    "gelu": "gelu",
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-}
-
-MEANINGLESS = frozenset(
-    (
-        *("architectures", "model_type", "transformers_version", "torch_dtype", "dtype", "_name_or_path"),
-        *(
-            "attention_dropout",
-            "dropout",
-            "initializer_factor",
-            "initializer_range",
-            "gradient_checkpointing",
-        ),
-        *("bos_token_id", "pad_token_id", "use_cache", "problem_type", "id2label", "label2id"),
-        *("return_dict", "output_hidden_states", "output_attentions", "chunk_size_feed_forward"),
-        *("torchscript", "use_bfloat16", "tie_word_embeddings", "is_encoder_decoder"),
-    )
-)
-"""For training, for other kinds of models, or the caller's business: the same hidden states whatever they say."""
-
 
 def read_plain(theirs: Mapping[str, Any]) -> dict[str, Any]:
     """Our config of a CLIPTextModel.
@@ -56,15 +34,13 @@ def read_plain(theirs: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: a field that we do not know, or with a value that we do not support.
     """
     known = {field for field, _ in SIZES.values()} | {"hidden_act", "eos_token_id", "projection_dim"}
-    unknown = sorted(theirs.keys() - known - MEANINGLESS)
+    unknown = sorted(theirs.keys() - known - GENERIC)
     if unknown:
         said = ", ".join(f"{field}: {theirs[field]!r}" for field in unknown)
         raise ValueError(f"{said} is not supported; known are {', '.join(sorted(known))}")
-    act = theirs.get("hidden_act", "quick_gelu")
-    if act not in ACTIVATIONS:
-        raise ValueError(f"hidden_act: {act!r} is not supported; expected one of {', '.join(ACTIVATIONS)}")
+    activation = read_activation(theirs.get("hidden_act", "quick_gelu"))
     sizes = {ours: theirs.get(field, default) for ours, (field, default) in SIZES.items()}
-    return {**sizes, "activation": ACTIVATIONS[act], **_read_eos(theirs.get("eos_token_id", 49407))}
+    return {**sizes, "activation": activation, **_read_eos(theirs.get("eos_token_id", 49407))}
 
 
 def read_projected(theirs: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,6 +60,8 @@ def write_text_config(ours: TextEncoderConfig) -> dict[str, Any]:
     """
     if not ours.causal:
         raise ValueError("causal: false cannot be written: CLIPTextModel always is causal")
+    if ours.projection_bias:
+        raise ValueError("projection_bias: true cannot be written: CLIP's projection has none")
     acts = {activation: act for act, activation in reversed(ACTIVATIONS.items())}
     return {
         "architectures": [PROJECTED if ours.projection else PLAIN],
@@ -115,19 +93,25 @@ def _write_eos(ours: TextEncoderConfig) -> int:
 
 
 FILE = "model.safetensors"
-HUB_POSITIONS = (f"text_model.{POSITIONS}",)
+POSITIONS, HUB_POSITIONS = (keys.POSITIONS,), (f"text_model.{keys.POSITIONS}",)
+HALF = (*HUB_POSITIONS, *keys.OTHER_HALF)
 LAYOUTS = (
-    Layout("transformers", HUB, (PLAIN,), read_plain, write_text_config, HUB_POSITIONS, file=FILE),
+    Layout("transformers", keys.HUB, (PLAIN,), read_plain, write_text_config, HUB_POSITIONS, file=FILE),
     Layout(
         "transformers, with projection",
-        HUB,
+        keys.HUB,
         (PROJECTED,),
         read_projected,
         write_text_config,
         HUB_POSITIONS,
         file=FILE,
     ),
-    Layout("transformers 5", CLIP, ignored=(POSITIONS,), file=FILE),
-    Layout("OpenCLIP", OPEN_CLIP, ignored=OPEN_CLIP_UNREAD),
+    Layout("transformers 5", keys.CLIP, ignored=POSITIONS, file=FILE),
+    Layout("half of CLIPModel", keys.HUB, ignored=HALF, file=FILE),
+    Layout("SigLIP", keys.SIGLIP_HUB, (SIGLIP_TEXT,), read_siglip, write_siglip, HUB_POSITIONS, file=FILE),
+    Layout("SigLIP, transformers 5", keys.SIGLIP, ignored=POSITIONS, file=FILE),
+    Layout("half of SiglipModel", keys.SIGLIP_HUB, ignored=HALF, file=FILE),
+    Layout("OpenCLIP", keys.OPEN_CLIP, ignored=keys.OPEN_CLIP_UNREAD),
+    Layout("OpenCLIP, with a bias", keys.OPEN_CLIP_BIAS, ignored=keys.OPEN_CLIP_UNREAD),
 )
-"""The first is read by every version; "transformers 5" is what version 5 itself writes of a CLIPTextModel."""
+"""Each first one is read by every version; "transformers 5" is what version 5 itself writes of a text model."""

@@ -1,4 +1,4 @@
-"""Names of the weights: ours -> transformers' CLIPTextModel, and OpenCLIP's. `{i}` is a number; a row, a prefix."""
+"""Weights by name: ours -> transformers (CLIP, SigLIP) and OpenCLIP. `{i}` is a number; a row of a table, a prefix."""
 
 from __future__ import annotations
 
@@ -24,6 +24,15 @@ CLIP = {
 HUB = {**below("", "text_model", CLIP), "pool.projection": "text_projection"}
 """CLIPTextModel as older versions save it, and CLIPTextModelWithProjection as all do."""
 
+SIGLIP = {**CLIP, "pool.projection": "head"}
+"""SiglipTextModel as transformers 5 saves it."""
+
+SIGLIP_HUB = below("", "text_model", SIGLIP)
+"""SiglipTextModel as older versions save it, and the text half of SiglipModel."""
+
+OTHER_HALF = ("vision_model.*", "visual_projection", "text_projection", "logit_scale", "logit_bias")
+"""What else CLIPModel and SiglipModel hold; a text model without projection does not read CLIPModel's."""
+
 RESBLOCK = "transformer.resblocks.{i}"
 
 OPEN_CLIP: dict[str, str | Cut] = {
@@ -42,10 +51,17 @@ OPEN_CLIP: dict[str, str | Cut] = {
     "norm.norm": "ln_final",
     "pool.projection.weight": turned("text_projection"),
 }
-"""The text half of OpenCLIP, as the original files of Stable Diffusion 2 and XL hold it below a prefix of their own."""
+"""The text half of OpenCLIP: at the root of its files, below `text` in some of them, below prefixes of their own in the
+original files of Stable Diffusion 2 and XL."""
 
-OPEN_CLIP_UNREAD = ("logit_scale", "attn_mask")
-"""The temperature of the contrastive loss; the causal mask, which old versions saved."""
+OPEN_CLIP_BIAS = {
+    **{name: row for name, row in OPEN_CLIP.items() if not name.startswith("pool")},
+    "pool.projection": "text_projection",
+}
+"""Where the projection has a bias, it is a linear layer."""
+
+OPEN_CLIP_UNREAD = ("visual.*", "logit_scale", "logit_bias", "attn_mask")
+"""The other tower; the temperature of the contrastive loss; the causal mask, which old versions saved."""
 
 POSITIONS = "embeddings.position_ids"
 """The numbers 0, 1, 2, ...: older versions saved them as a buffer."""

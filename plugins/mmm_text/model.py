@@ -118,9 +118,8 @@ class Pool(nn.Module):
     def __init__(self, config: TextEncoderConfig) -> None:
         super().__init__()
         self.pool, self.eos_id = POOLS[config.pool], config.eos_id
-        self.projection = (
-            nn.Linear(config.width, config.pooled_dim, bias=False) if config.projection else None
-        )
+        bias = config.projection_bias
+        self.projection = nn.Linear(config.width, config.pooled_dim, bias) if config.projection else None
 
     def forward(self, state: State) -> dict[str, Tensor]:
         windows, mask = state.get("windows"), state.get("mask")
@@ -171,6 +170,11 @@ def pool_argmax(h: Tensor, ids: Tensor, mask: Tensor | None, eos_id: int) -> Ten
     return take(h, ids.argmax(dim=1))
 
 
+def pool_last(h: Tensor, ids: Tensor, mask: Tensor | None, eos_id: int) -> Tensor:
+    """The state at the last place, as SigLIP was trained: texts are padded to one length, and nothing is masked."""
+    return h[:, -1]
+
+
 def pool_mean(h: Tensor, ids: Tensor, mask: Tensor | None, eos_id: int) -> Tensor:
     """The mean over tokens that are not padding."""
     if mask is None:
@@ -184,7 +188,7 @@ def take(h: Tensor, index: Tensor) -> Tensor:
     return h[torch.arange(h.shape[0], device=h.device), index]
 
 
-POOLS = {"eos": pool_eos, "argmax": pool_argmax, "mean": pool_mean}
+POOLS = {"eos": pool_eos, "argmax": pool_argmax, "last": pool_last, "mean": pool_mean}
 
 
 def initialise(model: TextEncoder, config: TextEncoderConfig) -> None:

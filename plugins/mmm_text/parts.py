@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mmm_graph.config import Empty
 from mmm_graph.nn import cost
 from mmm_graph.nn.cost import Cost
 from mmm_graph.registry import Part, Sharding
@@ -13,7 +14,7 @@ def encoder_parts(config: TextEncoderConfig) -> tuple[Part, ...]:
     width, tokens = config.width, config.max_length
     embed = cost.table(config.vocab_size, width) + cost.table(tokens, width)
     block = cost.norm(width) * 2 + cost.attention(width, tokens) + cost.mlp(width, config.hidden, tokens)
-    pool = cost.linear(width, config.pooled_dim, bias=False) * config.projection
+    pool = cost.linear(width, config.pooled_dim, bias=config.projection_bias) * config.projection
     h = {"h": tokens * width}
     return (
         Part("window", ("ids",), ("windows",), *Cost().fields, {"windows": 1}),
@@ -52,3 +53,8 @@ def encoder_path(config: TextEncoderConfig, call: EncodeConfig) -> tuple[str, ..
     if call.norm:
         return (*start, *blocks[:layer], "norm", "tap", "pool")
     return (*start, *blocks[:layer], "tap", *blocks[layer:], "norm", "pool")
+
+
+def pooled_path(config: TextEncoderConfig, call: Empty) -> tuple[str, ...]:
+    """Parts that make the vector of a text, in order."""
+    return ("embed", *(f"block{i}" for i in range(config.depth)), "norm", "pool")

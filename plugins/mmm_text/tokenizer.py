@@ -1,121 +1,163 @@
-"""Texts <-> token ids, by the files of a tokenizer and the `tokenizers` library."""
+"""Texts and conversations <-> token ids, by the files of a tokenizer and the `tokenizers` library."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from tokenizers import Encoding, Tokenizer
+from tokenizers import AddedToken, Encoding
 from torch import Tensor
 
 from mmm_graph.errors import InputError, RunError, problem
-from mmm_text.clip_vocab import MERGES, PAIRS_FILE, VOCAB, read_clip, read_pairs, token_text
+from mmm_graph.spec.chat import MEDIA
+from mmm_text.chat import IGNORED, NO_MEDIUM, Chats, Rows
+from mmm_text.chat_config import ChatConfig, DecodeConfig, PromptConfig
 from mmm_text.config import TokenizerConfig
+from mmm_text.padding import Padding
+from mmm_text.tokenizer_files import read_tokenizer
 
 NO_LIMIT = 10**6
 """A file that says a larger max length means that there is none."""
-SENTENCEPIECE = ("spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
+EOS = "eos"
+"""In place of a padding token: the one that ends a text."""
 
 
 class HfTokenizer:
-    """A `tokenizer.json`, alone or in a folder whose settings are read too, or CLIP's vocabulary: folder or merges.
+    """A `tokenizer.json`, alone or in a folder whose settings are read too; CLIP's vocabulary; or that of a GGUF file.
 
     Raises:
-        InputError: there is no file, or it says nothing of what the config needs.
+        InputError: there is no file, it cannot be read, or it says nothing of what the config needs.
     """
 
     def __init__(self, config: TokenizerConfig, path: Path | str | None = None) -> None:
         if path is None:
-            raise InputError(
-                problem(
-                    "E607", "tokenizer.hf needs a file", hint='weights: "file:..." naming a tokenizer.json'
-                )
-            )
-        self.tokenizer, extra = read_tokenizer(Path(path))
+            hint = 'weights: "file:..." naming a tokenizer.json, its folder, or a *.gguf'
+            raise InputError(problem("E607", "tokenizer.hf needs a file", hint=hint))
+        self.config = config
+        self.tokenizer, settings = read_tokenizer(Path(path))
+        self.tokenizer.add_special_tokens([AddedToken(token, special=True) for token in config.add_tokens])
         padding, truncation = self.tokenizer.padding or {}, self.tokenizer.truncation or {}
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
         length = config.max_length or truncation.get("max_length") or padding.get("length")
-        length = length or extra.get("model_max_length")
+        length = length or settings.get("model_max_length")
         self.max_length: int | None = int(length) if length and length < NO_LIMIT else None
-        self.chunk = config.chunk
-        self.is_fixed = (
+        is_fixed = (
             config.chunk
             or config.pad == "max_length"
             or (config.pad is None and padding.get("length") is not None)
         )
-        self.pad_id = self.find_pad(
-            config.pad_token or padding.get("pad_token") or token_text(extra.get("pad_token"))
-        )
-        self.check_length(config)
+        self.check_length(config, is_fixed)
+        side = config.pad_side or settings.get("padding_side") or padding.get("direction")
+        if config.chunk and side == "left":
+            raise InputError(problem("E608", "chunk: true makes windows that are padded on the right"))
+        self.pad_id = self.find_pad(config.pad_token or padding.get("pad_token"), settings)
+        self.end_ids = self.find_ends(settings)
+        self.padding = Padding(self.pad_id, self.max_length if is_fixed else None, side == "left")
+        self.chats = Chats(self.tokenizer, settings, self.find_media(config, settings))
         if self.max_length is not None and (config.truncate or config.chunk):
             self.tokenizer.enable_truncation(self.max_length)
 
     def encode(self, text: Sequence[str]) -> dict[str, Tensor]:
-        """Ids [b,t] int64, padded on the right, and mask [b,t], True where there is text.
+        """Ids [b,t] int64, padded, and mask [b,t], True where there is text.
 
         With `chunk` t is windows x max_length; a text with fewer windows than others gets empty ones.
         """
-        windows = [self.windows(encoding) for encoding in self.tokenizer.encode_batch(list(text))]
-        self.check(text, windows)
+        special = self.config.add_special
+        encodings = self.tokenizer.encode_batch(list(text), add_special_tokens=special)
+        windows = [self.windows(encoding) for encoding in encodings]
+        self.check("text", [row for row, *_ in windows], text)
         count = max(map(len, windows), default=1)
-        blank = self.tokenizer.encode("").ids if count > 1 else []
+        blank = self.tokenizer.encode("", add_special_tokens=special).ids if count > 1 else []
         rows = [row for each in windows for row in (*each, *[blank] * (count - len(each)))]
-        ids, mask = self.pad(rows)
+        ids, mask = self.padding.ids(rows)
         shape = (len(windows), count * ids.shape[1])
         return {"ids": ids.reshape(shape), "mask": mask.reshape(shape)}
 
     def windows(self, encoding: Encoding) -> list[list[int]]:
         """Ids of one text; with `chunk` of as many windows as it needs, each with start and end tokens."""
-        return [encoding.ids, *(more.ids for more in encoding.overflowing if self.chunk)]
+        return [encoding.ids, *(more.ids for more in encoding.overflowing if self.config.chunk)]
 
-    def pad(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-        """Ids and mask of rows of one length."""
-        longest = max(map(len, rows), default=0)
-        length = self.max_length if self.is_fixed and self.max_length else longest
-        if self.pad_id is None and any(len(row) < length for row in rows):
-            message = "texts differ in length and the tokenizer has no padding token"
-            raise RunError(problem("E707", message, hint="set pad_token"))
-        ids = torch.full((len(rows), length), self.pad_id or 0, dtype=torch.int64)
-        mask = torch.zeros(len(rows), length, dtype=torch.bool)
-        for i, row in enumerate(rows):
-            ids[i, : len(row)] = torch.tensor(row, dtype=torch.int64)
-            mask[i, : len(row)] = True
-        return ids, mask
-
-    def decode(self, ids: Tensor, mask: Tensor | None = None) -> list[str]:
-        """Texts of ids [b,t], special tokens left out."""
+    def decode(
+        self, ids: Tensor, mask: Tensor | None = None, config: DecodeConfig | None = None
+    ) -> list[str]:
+        """Texts of ids [b,t], as a rule without special tokens."""
         rows = (
             ids.tolist()
             if mask is None
             else [row[keep].tolist() for row, keep in zip(ids, mask.bool(), strict=True)]
         )
-        return list(self.tokenizer.decode_batch(rows, skip_special_tokens=True))
+        skip = (config or DecodeConfig()).skip_special
+        return list(self.tokenizer.decode_batch(rows, skip_special_tokens=skip))
 
-    def check(self, text: Sequence[str], windows: Sequence[Sequence[Sequence[int]]]) -> None:
-        """Refuse texts that are too long (with `truncate` and `chunk` there are none)."""
+    def chat(self, chat: Any, config: ChatConfig) -> dict[str, Any]:
+        """Conversations by a template.
+
+        Returns:
+            ids, mask, labels and media_index [b,t]; images [3,h,w], audios [c,n] and videos [f,3,h,w], lists over the
+            whole batch; supervised [], the share of tokens whose label is learnt.
+        """
+        rows = self.cut(self.chats.rows(chat, config), config)
+        ids, mask = self.padding.ids(rows.ids)
+        labels = self.padding.fill(rows.labels, IGNORED)
+        return {
+            "ids": ids,
+            "mask": mask,
+            "labels": labels,
+            "media_index": self.padding.fill(rows.places, NO_MEDIUM),
+            **{f"{kind}s": rows.media[kind] for kind in MEDIA},
+            "supervised": (labels != IGNORED).sum() / mask.sum().clamp(min=1),
+        }
+
+    def prompt(self, text: Sequence[str], config: PromptConfig) -> dict[str, Any]:
+        """Ids and mask [b,t] of conversations that begin with these texts."""
+        asked = ChatConfig(template=config.template, system=config.system)
+        found = self.chat(list(text), asked)
+        return {"ids": found["ids"], "mask": found["mask"]}
+
+    def cut(self, rows: Rows, config: ChatConfig) -> Rows:
+        """Rows that fit; what is generated after goes at the end, so that prompts are not cut."""
+        limit = self.max_length
+        if limit is None or not self.config.truncate or config.generate:
+            self.check("conversation", rows.ids)
+            return rows
+        for i, places in enumerate(rows.places):
+            if any(place != NO_MEDIUM for place in places[limit:]):
+                what = f"conversation {i} has {len(places)} tokens, and a medium after the {limit} that fit"
+                raise RunError(problem("E708", what, hint="shorten it; truncate: true cuts text, not media"))
+        cut = [row[:limit] for row in rows.ids], [row[:limit] for row in rows.labels]
+        return Rows(*cut, [row[:limit] for row in rows.places], rows.media)
+
+    def check(self, what: str, rows: Sequence[Sequence[int]], texts: Sequence[str] = ()) -> None:
+        """Refuse what is too long (texts with `truncate` and `chunk` are not).
+
+        Args:
+            what: each row is.
+            texts: to be shown.
+        """
         limit = self.max_length
         if limit is None:
             return
+        more = "set truncate: true to cut it off, or chunk: true to encode it in several windows"
+        hint = f"shorten it, {more}" if texts else "shorten it, or set max_length to what the model takes"
         problems = [
             problem(
                 "E708",
-                f"text {i} has {len(row)} tokens, at most {limit} fit, {len(row) - limit} too many: {shorten(text[i])}",
-                hint="shorten it, set truncate: true to cut it off, or chunk: true to encode it in several windows",
+                f"{what} {i} has {len(row)} tokens, at most {limit} fit, {len(row) - limit} too many"
+                + (f": {shorten(texts[i])}" if texts else ""),
+                hint=hint,
             )
-            for i, (row, *_) in enumerate(windows)
+            for i, row in enumerate(rows)
             if len(row) > limit
         ]
         if problems:
             raise RunError(problems)
 
-    def check_length(self, config: TokenizerConfig) -> None:
+    def check_length(self, config: TokenizerConfig, is_fixed: bool) -> None:
         """Refuse settings that need a max_length that nobody says, or leave no room for text."""
         wants = {
-            "pad: max_length": self.is_fixed,
+            "pad: max_length": is_fixed,
             "truncate: true": config.truncate,
             "chunk: true": config.chunk,
         }
@@ -127,59 +169,43 @@ class HfTokenizer:
             message = f"chunk: true with max_length {self.max_length}, but {special} tokens of each window are special"
             raise InputError(problem("E608", message))
 
-    def find_pad(self, token: str | None) -> int | None:
+    def find_pad(self, token: str | None, settings: Mapping[str, Any]) -> int | None:
         """Id of the padding token."""
-        if token is None:
-            return None
+        if token == EOS:
+            token = settings.get("eos_token")
+            if token is None:
+                hint = "pad_token: the text of a token"
+                raise InputError(
+                    problem("E608", "the tokenizer's files name no token that ends a text", hint=hint)
+                )
+        token = token or settings.get("pad_token")
+        return None if token is None else self.find(token, "to pad with")
+
+    def find_ends(self, settings: Mapping[str, Any]) -> tuple[int, ...]:
+        """Ids that end a text: of `eos_token`, and those that generation_config.json names."""
+        token, more = settings.get("eos_token"), settings.get("end_ids", [])
+        own = None if token is None else self.tokenizer.token_to_id(token)
+        named = [more] if isinstance(more, int) else list(more)
+        return tuple(sorted({*named, *([] if own is None else [own])}))
+
+    def find_media(self, config: TokenizerConfig, settings: Mapping[str, Any]) -> dict[str, str]:
+        """Placeholders by type of segment, each one token."""
+        for kind, token in config.media_tokens.items():
+            self.find(token, f"in place of {kind} segments; to add it set add_tokens: [{token!r}]")
+        named = {kind: settings.get(f"{kind}_token") for kind in MEDIA}
+        own = {
+            kind: token
+            for kind, token in named.items()
+            if token and self.tokenizer.token_to_id(token) is not None
+        }
+        return own | {str(kind): token for kind, token in config.media_tokens.items()}
+
+    def find(self, token: str, what: str) -> int:
+        """Id of a token."""
         found = self.tokenizer.token_to_id(token)
         if found is None:
-            raise InputError(problem("E608", f"the tokenizer has no token {token!r} to pad with"))
+            raise InputError(problem("E608", f"the tokenizer has no token {token!r} {what}"))
         return int(found)
-
-
-def read_tokenizer(path: Path) -> tuple[Tokenizer, dict[str, Any]]:
-    """The tokenizer and what stands beside it.
-
-    Raises:
-        InputError: there is no such file, or it cannot be read.
-    """
-    settings = read_settings(path)
-    file = path / "tokenizer.json" if path.is_dir() else path
-    try:
-        if file.name.endswith(PAIRS_FILE) and file.is_file():
-            return read_pairs(file), settings
-        if file.is_file():
-            return Tokenizer.from_str(file.read_text(encoding="utf-8")), settings
-        if all((path / name).is_file() for name in (VOCAB, MERGES)):
-            return read_clip(path, settings), settings
-    except Exception as error:  # the library raises bare Exception
-        raise InputError(
-            problem("E607", f"{file if file.is_file() else path} is not a tokenizer file: {error}")
-        ) from error
-    found = [name for name in SENTENCEPIECE if (path / name).is_file()]
-    if found:
-        message = f"{path} has a {found[0]}, which the tokenizers library cannot read, and no tokenizer.json"
-        save = "transformers.AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
-        raise InputError(problem("E607", message, hint=f"make one, once: {save}"))
-    hint = f"a tokenizer.json, its folder, a folder with CLIP's {VOCAB} and {MERGES}, or its *{PAIRS_FILE}"
-    raise InputError(problem("E607", f"there is no tokenizer at {file}", hint=hint))
-
-
-def read_settings(folder: Path) -> dict[str, Any]:
-    """tokenizer_config.json; where that has no table of added tokens, special_tokens_map.json goes before it.
-
-    Raises:
-        InputError: one of them is not JSON.
-    """
-    found: list[dict[str, Any]] = []
-    for name in ("tokenizer_config.json", "special_tokens_map.json"):
-        file = folder / name
-        try:
-            found.append(json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {})
-        except ValueError as error:
-            raise InputError(problem("E607", f"{file} is not JSON: {error}")) from error
-    config, special = found
-    return config if "added_tokens_decoder" in config else {**config, **special}
 
 
 def shorten(text: str, width: int = 60) -> str:

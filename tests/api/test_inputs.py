@@ -119,3 +119,14 @@ def test_paths_in_the_file_are_relative_to_it(tmp_path: Path) -> None:
     assert make_request(graph, {}, base=tmp_path).inputs["i"].eq(1).all()
     with pytest.raises(InputError, match="no such file"):
         make_request(graph, {})
+
+
+def test_a_list_of_images_may_differ_in_size_and_each_is_one(tmp_path: Path) -> None:
+    text = 'mmm: 1\ninputs: {images: "Image*[m,3,h,w]"}\noutputs: {images: $in.images}\n'
+    several = compile_graph(load_spec(text), load_registry())
+    Image.new("L", (5, 4)).save(tmp_path / "grey.png")
+    given = [torch.zeros(3, 2, 2), str(tmp_path / "grey.png"), torch.zeros(1, 3, 9, 1)]
+    found = make_request(several, {"images": given}).inputs["images"]
+    assert [tuple(image.shape) for image in found] == [(3, 2, 2), (3, 4, 5), (3, 9, 1)]
+    with pytest.raises(InputError, match="an item of a list of images is one image"):
+        make_request(several, {"images": [torch.zeros(2, 3, 4, 4)]})

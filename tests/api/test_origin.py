@@ -41,7 +41,7 @@ def test_values_are_plain_and_of_what_a_file_cannot_hold_a_hash_stays(tmp_path: 
         "file": tmp_path / "i.png", "image": str(tmp_path / "i.png"), "chat": {"role": [1, None, True]},
         "s": SecretStr("geheim"),
     }  # fmt: skip
-    run = {"values": values, "images": {"image"}, "seed": 7, "outputs": ("x",), "plan": None}
+    run = {"values": values, "files": {"image"}, "seed": 7, "outputs": ("x",), "plan": None}
     origin = make_origin("g", "f", run, {}, "p")
     found = json.loads(origin.text())["values"]
     assert found["image"]["sha256"] == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

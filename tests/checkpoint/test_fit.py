@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from mmm_graph.checkpoint.fit import find_fit
 from mmm_graph.checkpoint.load import load_module
 from mmm_graph.checkpoint.reader import open_checkpoint
 from mmm_graph.checkpoint.save import save_foreign, save_module
@@ -69,6 +70,23 @@ def test_a_foreign_file_is_read_and_written_again(tmp_path: Path) -> None:
     save_foreign(net, tmp_path / "b.safetensors", FUSED, None)
     written, wanted = load_file(tmp_path / "b.safetensors"), theirs(net)
     assert written.keys() == wanted.keys() and all(torch.equal(v, wanted[n]) for n, v in written.items())
+
+
+@pytest.mark.parametrize(
+    ("there", "fits"), [((1, 1, 6), True), ((6,), True), ((6, 1), True), ((2, 3), False), ((1, 2, 3), False)]
+)
+def test_axes_of_length_1_may_stand_before_and_behind(there: tuple[int, ...], fits: bool) -> None:
+    layout = Layout("theirs", {"token": "cls"})
+    fit = find_fit(
+        {"token": (6,)}, {"cls": there}, alike={"token": ["token"]}, layouts=(layout,), config=None
+    )
+    assert (fit.problems == 0) is fits
+
+
+def test_a_row_is_no_column() -> None:
+    layout = Layout("theirs", {"a": "b"})
+    fit = find_fit({"a": (1, 6)}, {"b": (6, 1)}, alike={"a": ["a"]}, layouts=(layout,), config=None)
+    assert fit.problems == 1
 
 
 def test_our_own_layout_is_read_as_before(tmp_path: Path) -> None:

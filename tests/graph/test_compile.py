@@ -322,10 +322,6 @@ def test_config_names_mean_nothing_in_the_types_of_a_file():
 
 ATTACHED = [
     ('{lora: "file:a", scale: $params.steps}', ""),
-    (
-        "{model: link}",
-        "9:46 E209 net: `attach: {model: ...}` is part of the format but this version cannot do it yet",
-    ),
     ('{lora: "file:a", scale: $params.on}', "9:62 E210 net: the scale of file:a expects a number, got True"),
     ("{lora: $params.steps}", "9:45 E210 net: lora expects a text, got 3"),
 ]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmm_graph.graph.unify import Unifier, scoped, shown
+from mmm_graph.graph.unify import Unifier, apart, scoped, shown
 from mmm_graph.spec.ports import Dim, parse_dim, parse_port
 
 
@@ -80,3 +80,15 @@ def test_wildcards_and_config_names():
     assert shown(port) == "Embeds[b,_1,48]"
     with pytest.raises(KeyError):
         scoped(parse_port("Embeds[$nothing]"), "node", {})
+    sound = scoped(parse_port("Audio[b,1,n]{$rate}"), "node", {"rate": Dim(Fraction(16000))})
+    assert shown(sound) == "Audio[b,1,n]{16000}"
+    with pytest.raises(KeyError):
+        scoped(parse_port("Audio{$nothing}"), "node", {})
+
+
+def test_wildcards_of_each_link_in_a_list_are_its_own():
+    port = scoped(parse_port("Embeds[_,_,d]"), "node", {})
+    unifier = Unifier()
+    for i, offered in enumerate(("Embeds[a,576,8]", "Embeds[c,32,8]")):
+        assert unifier.match(scoped(parse_port(offered), "other", {}), apart(port, i))
+    assert not unifier.match(scoped(parse_port("Embeds[e,1,9]"), "other", {}), apart(port, 2))

@@ -9,6 +9,7 @@ from torch import nn
 from mmm_graph.nn.attention import Attention, CrossAttention
 from mmm_graph.nn.beside import AttentionBesideMlp
 from mmm_graph.nn.fused import Fused, Projections, fuse
+from mmm_graph.nn.gated import GatedUnit
 from mmm_graph.nn.joint import JointAttention
 from mmm_graph.nn.kept import find_kept
 
@@ -81,3 +82,19 @@ def test_a_layer_of_another_class_stays_apart():
     layer.k = Other(16, 16)
     fuse(layer)
     assert layer.project.fused is None
+
+
+@torch.no_grad()
+def test_on_a_cpu_only_those_are_joined_that_gain_from_it():
+    layers = nn.ModuleList([Attention(16, 2), GatedUnit(16, 8)])
+    fuse(layers, on_cpu=True)
+    assert [layer.project.fused is None for layer in layers] == [True, False]
+
+
+@torch.no_grad()
+def test_side_by_side_is_what_each_makes():
+    layer = Attention(16, 2)
+    apart = torch.cat(layer.project(layer, X), -1)
+    assert torch.equal(layer.project.together(layer, X), apart)
+    fuse(layer)
+    assert (layer.project.together(layer, X) - apart).abs().max() < 1e-6

@@ -49,11 +49,26 @@ def test_tokens_that_are_not_contiguous(calls):
     assert calls
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 @torch.no_grad()
-def test_other_dtypes_are_torchs_own(calls, dtype):
-    x, weight = torch.randn(600, 256, dtype=dtype), torch.randn(384, 256, dtype=dtype)
+def test_other_dtypes_are_torchs_own(calls):
+    x, weight = torch.randn(600, 256).double(), torch.randn(384, 256).double()
     assert torch.equal(product(x, weight, None), F.linear(x, weight)) and not calls
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("has_bias", [True, False])
+@torch.no_grad()
+def test_half_types_are_computed_in_float32_and_rounded_once(calls, monkeypatch, dtype, has_bias):
+    monkeypatch.setattr(module, "CHUNK_NUMBERS", 100 * 256)
+    x, weight = torch.randn(2, 50, 256, dtype=dtype), torch.randn(384, 256, dtype=dtype)
+    bias = torch.randn(384, dtype=dtype) if has_bias else None
+    found = product(x, weight, bias)
+    exact = F.linear(x.double(), weight.double(), None if bias is None else bias.double())
+    assert found.dtype is dtype and found.shape == exact.shape
+    torch.testing.assert_close(
+        found.double(), exact.to(dtype).double(), atol=1e-5, rtol=torch.finfo(dtype).eps
+    )
+    assert torch.equal(product(x[:, :, :8], weight[:, :8], bias), F.linear(x[:, :, :8], weight[:, :8], bias))
 
 
 def test_small_ones_empty_ones_and_gradients_are_torchs_own(calls):
@@ -61,7 +76,7 @@ def test_small_ones_empty_ones_and_gradients_are_torchs_own(calls):
     product(torch.randn(600, 256), weight, None).sum().backward()
     assert weight.grad is not None
     with torch.no_grad():
-        for rows in (0, 1, 63):
+        for rows in (0, 9, 63):  # a few more than those of matvec.py
             x = torch.randn(rows, 256)
             assert torch.equal(product(x, weight, None), F.linear(x, weight))
     assert not calls

@@ -6,6 +6,7 @@ from torch import nn
 
 from mmm_graph.errors import RunError
 from mmm_graph.nn.attention import Attention, CrossAttention
+from mmm_graph.nn.causal import CausalAttention
 from mmm_graph.nn.joint import JointAttention
 from mmm_graph.nn.mlp import GatedMlp, Mlp
 from mmm_graph.parallel.shares import shares
@@ -14,6 +15,7 @@ from mmm_graph.parallel.tensor import shard_weights
 LAYERS = {
     "attention": lambda: Attention(20, 5),
     "attention-wide": lambda: Attention(6, 5, head_dim=4, bias=False),
+    "grouped": lambda: CausalAttention(20, 10, 5, 4, bias=True, out_bias=True),
     "cross": lambda: CrossAttention(20, 7, 5),
     "joint": lambda: JointAttention(20, 5, text_dim=6, qk_norm=True),
     "joint-last": lambda: JointAttention(20, 5, context_only_kv=True),
@@ -59,6 +61,19 @@ def test_heads_are_never_cut_through():
     cuts = [share(layer, index, 2) for index in range(2)]
     assert [cut.num_heads for cut in cuts] == [b - a for a, b in shares(5, 2)] == [3, 2]
     assert [cut.q.out_features for cut in cuts] == [12, 8]
+
+
+def test_heads_of_keys_go_with_the_queries_that_they_serve():
+    layer = CausalAttention(8, 6, 3, 2)
+    cuts = [share(layer, index, 2) for index in range(2)]
+    assert [cut.num_kv_heads for cut in cuts] == [2, 1] and all(cut.group == 2 for cut in cuts)
+    assert [(cut.q.out_features, cut.k.out_features, cut.out.in_features) for cut in cuts] == [
+        (8, 4, 8),
+        (4, 2, 4),
+    ]
+    assert torch.equal(cuts[1].k.weight, layer.k.weight[4:]) and torch.equal(
+        cuts[1].q.weight, layer.q.weight[8:]
+    )
 
 
 def test_it_reaches_layers_inside_any_module_and_leaves_the_others_alone():

@@ -53,7 +53,7 @@ def check_messages(found: Mapping[int, Sequence[Instruction]]) -> None:
                 received[(item.source, rank, item.late)].append(item.value)
     assert sent == received
     assert all(n == 1 for edge in sent.values() for n in Counter(edge).values())
-    inner = {r: [i for i in p if isinstance(i, Repeat)] for r, p in found.items()}
+    inner = {r: [j for i in p if isinstance(i, Repeat) for j in (i, *i.beside)] for r, p in found.items()}
     for node in {(i.request, i.node, i.step) for items in inner.values() for i in items}:
         bodies = {
             r: i.body for r, items in inner.items() for i in items if (i.request, i.node, i.step) == node

@@ -26,6 +26,15 @@ UNET = {
 }
 TIMES = {"times": {"steps": 4}}
 LABELS = torch.tensor([1, 3])
+PICTURE = {"type": "image", "image": torch.rand(3, 4, 6)}
+CHAT = [
+    [{"role": "user", "content": [PICTURE, {"type": "text", "text": "a red car"}]}],
+    [
+        {"role": "user", "content": "a car"},
+        {"role": "assistant", "content": "red"},
+        {"role": "user", "content": "a"},
+    ],
+]
 SAMPLER = {"sampler": REGISTRY.models.get("sampler.ddim")}
 
 
@@ -34,6 +43,10 @@ def used(registry: Registry, role: str, kind: str, **config: Any) -> Used:
 
 
 SETUPS: dict[str, dict[str, Any]] = {
+    "adaptor.gated_xattn": {
+        "config": {"width": 8, "media_dim": 6},
+        "values": {"media_index": torch.full((2, 6), -1)},
+    },
     "cond.label": {"config": {"value": 3}, "values": {"like": ["a", "b"]}},
     "cond.number": {"config": {"value": 3.5}, "values": {"like": ["a", "b"]}},
     "diffusion.size_cond": {"config": {"height": 8, "width": 16}, "values": {"like": ["a", "b"]}},
@@ -51,6 +64,21 @@ SETUPS: dict[str, dict[str, Any]] = {
             "hidden": 16,
         }
     },
+    "embeds.mean_groups": {"values": {"groups": torch.tensor([1, 0])}},
+    "encoder.vit": {
+        "config": {
+            "size": 20,
+            "patch": 6,
+            "width": 16,
+            "depth": 2,
+            "num_heads": 2,
+            "hidden": 32,
+            "out_dim": 5,
+        },
+        "methods": {"hidden": {"layer": -2, "norm": False, "select": "patch"}},
+    },
+    "image.preprocess": {"config": {"size": 6}},
+    "image.tiles": {"config": {"size": 4, "pinpoints": [[4, 8], [8, 4]]}},
     "denoiser.flux": {
         "config": {
             "sample_size": 8,
@@ -118,7 +146,12 @@ SETUPS: dict[str, dict[str, Any]] = {
     "scheduler.flow": {"methods": TIMES},
     "scheduler.linear": {"methods": TIMES},
     "scheduler.scaled_linear": {"methods": TIMES},
-    "tokenizer.hf": {"path": TOKENIZER},
+    "tokenizer.hf": {
+        "path": TOKENIZER,
+        "config": {"add_tokens": ["<img>"], "media_tokens": {"image": "<img>"}, "max_length": 99},
+        "methods": {"chat": {"template": "chatml"}, "prompt": {"template": "chatml"}},
+        "values": {"chat": CHAT},
+    },
     "tokenizer.label": {
         "config": {"classes": [["cat"], ["dog", "hound"]]},
         "values": {"text": ["a cat", "the hound"]},

@@ -41,6 +41,15 @@ class Sizes(Config):
         return self.width // 2
 
 
+class Part(Config):
+    """Of a node: how many it takes of the model's width."""
+
+    parts: int = 2
+
+    def share(self, model: Sizes) -> int:
+        return model.width // self.parts
+
+
 def model(methods: Any = FORWARD, **kwargs: Any) -> NodeType:
     return model_type("adaptor.x", Sizes, "pkg.model:X", methods=methods, **kwargs)
 
@@ -49,8 +58,8 @@ def op(kind: str = "loss.x", function: Any = "pkg.ops:f", **kwargs: Any) -> Node
     return op_type(kind, function, **{"x": "Embeds[b,l,d]", "returns": OUT, **kwargs})
 
 
-def dims(text: str) -> NodeType:
-    return model({"forward": method(x=text, returns=OUT)})
+def dims(text: str, config: type[Config] = Empty) -> NodeType:
+    return model({"forward": method(x=text, returns=OUT, config=config)})
 
 
 GOOD: list[Callable[[], NodeType]] = [
@@ -58,6 +67,7 @@ GOOD: list[Callable[[], NodeType]] = [
     op,
     lambda: dims("Embeds[b,l,$width]"),
     lambda: dims("Embeds[b,l,$half]"),
+    lambda: dims("Embeds[b,l,$share]", Part),
     lambda: sampler_type("sampler.x", SamplerConfig, "pkg.model:S"),
     lambda: data_type("data.x", Sizes, "pkg.data:D", columns=lambda config: {}),
     lambda: optim_type("optim.x", Sizes, "pkg.optim:O"),
@@ -75,6 +85,11 @@ BAD: dict[str, tuple[Callable[[], NodeType], str]] = {
     "unknown dim": (
         lambda: dims("Embeds[b,l,$depth]"),
         r"\$depth is no field of its config; fields are batch, lr",
+    ),
+    "unknown tag": (lambda: dims("Audio[b,1,n]{$rate}"), r"\$rate is no field of its config"),
+    "a method of every config": (
+        lambda: dims("Embeds[b,l,$copy]", Part),
+        r"\$copy is no field of its config",
     ),
     "no output": (lambda: op(returns={}), "returns no port"),
     "keyword port": (lambda: op(ports={"in": "Any"}), "a port 'in'; expected a name"),

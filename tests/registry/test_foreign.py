@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mmm_graph.errors import InputError
-from mmm_graph.registry import Registry, load_registry
+from mmm_graph.registry import Importer, Registry, load_registry
 from mmm_graph.registry.foreign import open_foreign
 from tests.foreign.folders import PLUGIN, checkpoint, write_json
 
@@ -63,3 +64,21 @@ def test_a_config_that_is_none(tmp_path: Path, registry: Registry, text: str) ->
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(InputError, match="E612"):
         open_foreign(tmp_path, "file:x", registry)
+
+
+def test_a_folder_that_names_no_class_is_known_by_its_config(tmp_path: Path) -> None:
+    importer = Importer("TheirFolder", "tests.foreign.folders:nothing", config="their_config.json")
+    registry = replace(load_registry(allow=[]), importers={"TheirFolder": importer})
+    with pytest.raises(InputError, match="names a class"):
+        open_foreign(tmp_path, "file:x", registry)
+    write_json(tmp_path / "their_config.json", {"a": 1})
+    found = open_foreign(tmp_path, "file:x", registry)
+    assert found.class_name == "TheirFolder" and found.config == {"a": 1}
+    write_json(tmp_path / "config.json", {"architectures": ["TheirToy"]})
+    assert open_foreign(tmp_path, "file:x", registry).class_name == "TheirToy"
+
+
+def test_other_files_of_a_folder(tmp_path: Path, registry: Registry) -> None:
+    foreign = open_foreign(checkpoint(tmp_path), "file:x", registry)
+    write_json(tmp_path / "words.json", {"a": 1})
+    assert foreign.beside("words.json") == {"a": 1} and foreign.beside("nothing.json") == {}

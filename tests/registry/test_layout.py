@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
+from mmm_graph.checkpoint.save import as_foreign
 from mmm_graph.registry.layout import Cut, Layout, Theirs, below, turned
 
 ROWS = {
@@ -47,7 +49,24 @@ def test_what_is_not_read(name: str, is_ignored: bool) -> None:
     assert Layout("x", {}, ignored=("a.{i}.ids",)).ignores(name) is is_ignored
 
 
+def test_another_model_in_the_same_file_is_not_read() -> None:
+    layout = Layout("x", {}, ignored=("other.*", "ids"))
+    assert layout.ignores("other.a.weight") and layout.ignores("ids")
+    assert not layout.ignores("another.a") and not layout.ignores("other")
+
+
 def test_a_table_under_a_prefix() -> None:
     assert below("", "model", {"a": "b", "c": Cut("d", 1, 2)}) == {"a": "model.b", "c": Cut("model.d", 1, 2)}
     assert below("x", "", {"a": "b"}) == {"x.a": "b"}
     assert below("x", "y", {"a": turned("b")}) == {"x.a": turned("y.b")}
+
+
+def test_a_matrix_that_is_turned_and_then_cut() -> None:
+    theirs = torch.arange(24).reshape(4, 6)  # multiplied from the right: 4 in, 3 x 2 out
+    places = [Theirs(("qkv",), (i,), 3, transposed=True) for i in range(3)]
+    ours = [place.of(theirs) for place in places]
+    assert [place.whole(tuple(x.shape)) for place, x in zip(places, ours, strict=True)] == [(4, 6)] * 3
+    assert torch.equal(torch.cat([x.T for x in ours], 1), theirs) and ours[0].shape == (2, 4)
+    rows = {f"{name}.weight": Cut("qkv.weight", i, 3, transposed=True) for i, name in enumerate("qkv")}
+    tensors = dict(zip(rows, ours, strict=True))
+    assert torch.equal(as_foreign(tensors, Layout("x", rows), None)["qkv.weight"], theirs)

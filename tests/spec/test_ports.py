@@ -15,7 +15,7 @@ from mmm_graph.spec.ports import KINDS, Dim, PortType, cond, parse_dim, parse_po
 @pytest.mark.parametrize(
     "text",
     ["Image[b,3,h,w]", "Latents[b,4,h/8,w/8]{sd15}?", "Image*[m,3,h,w]", "Text[b]", "Cond", "Any?",
-        "Audio[r,1,n]{16000}?",
+        "Audio[r,1,n]{16000}?", "Audio[b,1,n]{$rate}",
      "Embeds[b,2*t,$width]", "Scalar[]", "Embeds[b,h*w/64]"],
 )  # fmt: skip
 def test_text_and_back(text):

@@ -19,6 +19,13 @@ class Factor(Config):
     width: int | None = None
 
 
+class Share(Config):
+    """Of a node: a length that the model's config decides, too."""
+
+    def share(self, model: Factor) -> int | None:
+        return model.width and model.width // model.factor
+
+
 def chosen(config: tuple[Config, ...] = (), dims: Any = None, given: Any = None, **ports: str) -> Sizes:
     sizes = Sizes(config)
     sizes.choose({k: parse_port(v) for k, v in ports.items()}, dims or {}, given or {})
@@ -30,6 +37,12 @@ def test_sizes_are_multiples_of_what_they_are_divided_by() -> None:
     assert (sizes.known["h"], sizes.known["w"]) == (16, 32)
     assert sizes.shape(parse_port("Latents[b,4,h/8,w/32]")) == (2, 4, 2, 1)
     assert chosen((Factor(),), x="Latents[b,c,h/$factor,w/$factor]").known["h"] == 24
+
+
+def test_a_length_may_depend_on_the_configs_of_node_and_model() -> None:
+    port = parse_port("Embeds[2,$share]")
+    assert chosen((Share(), Factor(width=36))).shape(port) == (2, 3)
+    assert chosen((Share(), Factor())).match(port, (2, 5)) == ""
 
 
 def test_wanted_and_given_sizes_come_first() -> None:
@@ -88,6 +101,20 @@ def test_an_optional_input_of_open_width_is_left_out() -> None:
     assert draw_inputs(ports, Sizes((Factor(),), {"b": 2}), {}, seed=0).keys() == {"x"}
 
 
+def test_a_first_axis_m_counts_the_items_of_a_list() -> None:
+    ports = {"x": parse_port("Embeds*[m,l,3]")}
+    sizes = Sizes(())
+    sizes.choose(ports, {}, {"x": [torch.zeros(n, 3) for n in (2, 5, 4)]})
+    assert sizes.known["m"] == 3
+    assert [v.ndim for v in draw_inputs(ports, sizes, {}, seed=0)["x"]] == [2, 2, 2]
+
+
+def test_what_is_given_is_fed_whatever_its_dims() -> None:
+    given = [torch.zeros(2, 3)]
+    port = {"x": parse_port("Embeds*[_,_,d]?")}
+    assert draw_inputs(port, Sizes((), {"b": 2}), {"x": given}, seed=0)["x"] is given
+
+
 @pytest.mark.parametrize(
     ("port", "value", "wrong"),
     [
@@ -103,6 +130,8 @@ def test_an_optional_input_of_open_width_is_left_out() -> None:
         ("Times", 3, "not nn.sampler.Times"),
         ("Latents*[b]", torch.zeros(2), "is a list of tensors"),
         ("Latents*[b]", [torch.zeros(2), torch.zeros(2, 2)], "not of the form"),
+        ("Embeds*[m,l,3]", [torch.zeros(2, 3), torch.zeros(5, 3)], ""),
+        ("Embeds*[m,l,3]", [torch.zeros(1, 2, 3)], "not of the form"),
         ("Any", object(), ""),
     ],
 )

@@ -108,7 +108,16 @@ def test_refuses_before_anything_is_built(tmp_path: Path, old: str, new: str, co
 def test_a_model_with_loras_is_not_trained(tmp_path: Path) -> None:
     body = next(line for line in GRAPH.splitlines() if line.strip().startswith("body:"))
     text = GRAPH.replace(body, body.replace("init: default", 'init: default, attach: [{lora: "file:a"}]'))
-    with pytest.raises(MmmError, match=r"E814.*training body, which has `attach:`, comes in a later version"):
+    with pytest.raises(
+        MmmError, match=r"E814.*training body, which has `attach: \{lora: ...\}`, comes in a later"
+    ):
+        stage(tmp_path, text)
+
+
+def test_a_quantized_model_is_not_trained(tmp_path: Path) -> None:
+    body = next(line for line in GRAPH.splitlines() if line.strip().startswith("body:"))
+    text = GRAPH.replace(body, body.replace("init: default", "init: default, quantize: int8"))
+    with pytest.raises(MmmError, match=r"E814.*training body, whose weights are quantized, comes in a later"):
         stage(tmp_path, text)
 
 

@@ -119,7 +119,8 @@ def test_the_settings_may_be_absent(clip_folder):
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"), [({"tokenizer_class": "GPT2Tokenizer"}, r"of a GPT2Tokenizer; only CLIP's")]
+    ("settings", "message"),
+    [({"tokenizer_class": "RobertaTokenizer"}, r"of a RobertaTokenizer; only CLIP's")],
 )
 def test_other_tokenizers_with_files_of_these_names_are_refused(clip_folder, settings, message):
     with pytest.raises(InputError, match=message):

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -165,3 +166,14 @@ def test_missing_and_broken_files_are_errors_of_the_input(tmp_path):
 def test_settings_without_a_meaning_are_refused(config, message):
     with pytest.raises(ValidationError, match=message):
         TokenizerConfig(**config)
+
+
+def test_what_ends_a_text(tmp_path: Path) -> None:
+    """The eos token, and what generation_config.json adds: chat models end a turn by another token."""
+    words = {"<s>": 0, "</s>": 1, "<|end|>": 2, "a": 3}
+    Tokenizer(models.WordLevel(words, "a")).save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"eos_token": "</s>"}))
+    assert HfTokenizer(TokenizerConfig(), tmp_path).end_ids == (1,)
+    for said, ends in ((2, (1, 2)), ([2, 3], (1, 2, 3))):
+        (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": said}))
+        assert HfTokenizer(TokenizerConfig(), tmp_path).end_ids == ends

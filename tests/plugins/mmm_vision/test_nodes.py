@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
 from mmm_graph.testing import check_node
 from mmm_vision.plugin import mmm_register_nodes
@@ -14,6 +15,14 @@ SETUPS: dict[str, dict[str, Any]] = {
     "image.hide": {},
     "image.to_mask": {},
     "image.resize": {"config": {"height": 6, "width": 4}},
+    "image.preprocess": {"config": {"size": 6}},
+    "image.tiles": {"config": {"size": 4, "pinpoints": [[4, 8], [8, 4]]}},
+    "video.frames": {"config": {"num_frames": 3}, "dims": {"f": 5}},
+    "embeds.pool_frames": {
+        "config": {"mode": "concat", "num_frames": 2},
+        "values": {"rows": torch.tensor([0, 0, 1, 1])},
+    },
+    "embeds.mean_frames": {"values": {"rows": torch.tensor([0, 0, 1])}},
     "vae.pixels": {"config": {"channels": 3}, "methods": {"noise": {"height": 4, "width": 6}}},
 }
 

@@ -1,0 +1,112 @@
+"""`mmm chat FILE`: talk with a graph in the terminal."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mmm_graph.cli.app import App, report, warn
+from mmm_graph.cli.interrupt import cancel_on_interrupt
+from mmm_graph.cli.options import GRAPH, device, overrides, parse_sets, use_device
+from mmm_graph.errors import Cancelled, MmmError
+
+HELP = "/image FILE goes with the next message, /new begins anew, /exit or Ctrl-D ends; Ctrl-C stops an answer"
+
+
+@click.command()
+@GRAPH
+@overrides
+@device
+@click.option("--plan", "plan_name", help="A plan of the file, or other.yaml#name; ranks are threads.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the first answer."
+)
+@click.option("--system", help="A system message.")
+@click.pass_obj
+def chat(app: App, /, **options: Any) -> int:
+    """Talk with FILE, a graph whose input is of kind Chat (or Text) and whose output is Text.
+
+    Questions come from the terminal, or a line each from a pipe; answers go to stdout as they are made.
+    """
+    from mmm_graph.api.session import Session
+    from mmm_graph.api.talk import Talk
+
+    target = use_device(options["device"], options["threads"], options["tf32"])
+    session = Session(
+        options["file"],
+        sets=parse_sets(options["sets"]),
+        params_file=options["params_file"],
+        registry=app.registry(),
+        device=target,
+        weights=options["weights"],
+        plan=options["plan_name"],
+        warn=lambda found: warn(found, as_json=False),
+    )
+    return _Terminal(Talk(session, options["system"]), options["seed"]).run()
+
+
+class _Terminal:
+    def __init__(self, talk: Any, seed: int) -> None:
+        self.talk, self.seed, self.status = talk, seed, 0
+        self.media: list[dict[str, Any]] = []
+        self.is_terminal = sys.stdin.isatty()
+
+    def run(self) -> int:
+        """Until the input ends; 1 if the last answer failed."""
+        if self.is_terminal:
+            click.echo(HELP, err=True)
+        while (line := self._read()) is not None:
+            if line in ("/exit", "/quit"):
+                break
+            if line.startswith("/") and self._command(line):
+                continue
+            if line:
+                self._ask(line)
+        return self.status
+
+    def _read(self) -> str | None:
+        if self.is_terminal:
+            try:
+                return input("> ").strip()
+            except EOFError:
+                return None
+        line = sys.stdin.readline()
+        return line.strip() if line else None
+
+    def _command(self, line: str) -> bool:
+        """Do what a line that begins with / says; False where it says nothing known."""
+        word, _, rest = line.partition(" ")
+        if word == "/new":
+            self.talk.forget()
+            self.media = []
+        elif word == "/image" and rest:
+            if Path(rest).is_file():
+                self.media.append({"type": "image", "image": rest})
+            else:
+                click.echo(f"there is no file {rest}", err=True)
+        elif word in ("/help", "/image"):
+            click.echo(HELP, err=True)
+        else:
+            return False
+        return True
+
+    def _ask(self, line: str) -> None:
+        self.status = 0
+        try:
+            with cancel_on_interrupt() as cancel:
+                self.talk.ask(line, self.media, seed=self.seed, tell=_tell, cancel=cancel.is_set)
+            self.media = []
+            self.seed += 1
+        except Cancelled:
+            click.echo(" [stopped]", nl=False)
+        except MmmError as error:  # the next question may go better
+            self.status = report(error, as_json=False)
+        click.echo()
+
+
+def _tell(piece: str) -> None:
+    click.echo(piece, nl=False)
+    sys.stdout.flush()

@@ -1,0 +1,138 @@
+"""Causal attention with grouped heads, rotary positions and a cache of keys and values."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmm_graph.nn import kv_cache
+from mmm_graph.nn.fused import Projections
+from mmm_graph.nn.linear import RowLinear
+from mmm_graph.nn.rotary import Turn, turn
+from mmm_graph.parallel.matvec import can_take, kernels
+from mmm_graph.parallel.tensor import TensorSplit
+
+
+class CausalAttention(nn.Module):
+    """Each token attends to itself and those before it: b t d -> b t d.
+
+    Args:
+        dim: width of the tokens.
+        num_heads: heads of queries, a multiple of `num_kv_heads`.
+        num_kv_heads: heads of keys and values; each serves so many heads of queries that follow each other.
+        head_dim: width of a head; the heads together may be wider or narrower than the tokens.
+        bias, out_bias: of q, k and v; of the output projection.
+        qk_norm: RMS norms over the width of a head on queries and keys, before they are turned.
+        eps: of these norms.
+        window: a token sees so many, itself included; None: all before.
+
+    Source: Ainslie et al. 2023 (arXiv:2305.13245), grouped heads; Jiang et al. 2023 (arXiv:2310.06825), the window.
+    """
+
+    tensor_split: ClassVar[TensorSplit] = TensorSplit(
+        columns={"q": 1, "k": 1, "v": 1}, rows=("out",), heads="num_kv_heads"
+    )
+
+    def __init__(  # noqa: PLR0913 - all that families differ in
+        self,
+        dim: int,
+        num_heads: int,
+        num_kv_heads: int,
+        head_dim: int,
+        *,
+        bias: bool = False,
+        out_bias: bool = False,
+        qk_norm: bool = False,
+        eps: float = 1e-6,
+        window: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.num_kv_heads, self.head_dim, self.window = num_kv_heads, head_dim, window
+        self.group = num_heads // num_kv_heads
+        self.q = nn.Linear(dim, num_heads * head_dim, bias)
+        self.k = nn.Linear(dim, num_kv_heads * head_dim, bias)
+        self.v = nn.Linear(dim, num_kv_heads * head_dim, bias)
+        self.qk_norm = qk_norm
+        self.norm_q, self.norm_k = (nn.RMSNorm(head_dim, eps) if qk_norm else nn.Identity() for _ in range(2))
+        self.out = RowLinear(num_heads * head_dim, dim, out_bias)
+        self.project = Projections("q", "k", "v", on_cpu=True)
+
+    def forward(
+        self,
+        x: Tensor,
+        rope: Turn | None = None,
+        mask: Tensor | None = None,
+        cache: Tensor | None = None,
+        at: int = 0,
+    ) -> Tensor:
+        """Tokens that follow each other; with a cache they are its places up to `at`, and see what is before them.
+
+        Args:
+            rope: what queries and keys are turned by; None: not at all.
+            mask: added to the scores of these tokens and all places up to `at`; None = all before.
+            cache: [2,b,m,T,k], written to. Several tokens at once must be its first ones.
+            at: the place after the last of these tokens.
+        """
+        one = (
+            self.attend_one(x, rope, cache, at)
+            if mask is None and cache is not None and x.shape[1] == 1
+            else None
+        )
+        if one is not None:
+            return self.project_out(one)
+        batch, length = x.shape[:2]
+        q, k, v = self.heads(x, rope)
+        if cache is None:
+            k, v = k.transpose(1, 2), v.transpose(1, 2)
+        else:
+            kv_cache.write(cache, k, v, at - length)
+            first = max(0, at - self.window) if self.window is not None and length == 1 else 0
+            k, v = kv_cache.view(cache, first, at)
+            mask = mask if mask is None or not first else mask[..., first:]
+        if length == 1:  # the heads of a group are as queries that see the same keys
+            folded = q.view(batch, self.num_kv_heads, self.group, self.head_dim)
+            y = F.scaled_dot_product_attention(folded, k, v, attn_mask=mask).reshape(batch, 1, -1)
+        else:
+            y = self.attend(q.transpose(1, 2), k, v, mask).transpose(1, 2).flatten(2)
+        return self.project_out(y)
+
+    def project_out(self, y: Tensor) -> Tensor:
+        """b t (n k) -> b t d."""
+        out: Tensor = self.out(y)
+        return out
+
+    def attend_one(self, x: Tensor, rope: Turn | None, cache: Tensor, at: int) -> Tensor | None:
+        """What the heads of one token see, by the kernel of parallel/matvec.py; None where there is none for it."""
+        takes = (
+            not self.qk_norm
+            and can_take(x, others=rope or ())
+            and cache.dtype is x.dtype
+            and cache.is_contiguous()
+        )
+        kernel = kernels() if takes else None
+        if kernel is None:
+            return None
+        first = max(0, at - self.window) if self.window is not None else 0
+        return kernel.attend(self.project.together(self, x), rope, cache, at, first)
+
+    def heads(self, x: Tensor, rope: Turn | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries [b,t,n,k], keys and values [b,t,m,k], normed and turned."""
+        num, num_kv = self.num_kv_heads * self.group, self.num_kv_heads
+        y = self.project.together(self, x)
+        y = y.view(*y.shape[:2], num + 2 * num_kv, self.head_dim)
+        if self.qk_norm:
+            q, k, v = torch.split_with_sizes(y, [num, num_kv, num_kv], 2)
+            q, k = self.norm_q(q), self.norm_k(k)
+            return (q, k, v) if rope is None else (turn(q, rope), turn(k, rope), v)
+        both, v = torch.split_with_sizes(y, [num + num_kv, num_kv], 2)
+        q, k = torch.split_with_sizes(both if rope is None else turn(both, rope), [num, num_kv], 2)
+        return q, k, v
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        """q [b,n,t,k], k and v [b,m,t,k] -> [b,n,t,k]; without mask each token sees those before it."""
+        if self.group > 1:
+            k, v = (x.repeat_interleave(self.group, 1) for x in (k, v))
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)

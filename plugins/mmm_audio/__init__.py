@@ -1,0 +1,1 @@
+"""Sound: log mel spectrograms, the audio spectrogram transformer."""

@@ -1,0 +1,1 @@
+"""Log mel spectrograms as Kaldi makes them."""

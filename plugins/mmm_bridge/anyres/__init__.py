@@ -1,0 +1,1 @@
+"""The tiles of pictures of any size as one row of embeds for each picture."""

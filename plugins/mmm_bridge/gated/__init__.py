@@ -1,0 +1,1 @@
+"""Gated cross-attention, which stands between the blocks of a language model."""

@@ -1,0 +1,1 @@
+"""A perceiver resampler: features as a fixed number of embeds."""

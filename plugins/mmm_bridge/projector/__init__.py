@@ -1,0 +1,1 @@
+"""Linear layers from features to embeds: LLaVA's projectors."""

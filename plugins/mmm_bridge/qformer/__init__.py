@@ -1,0 +1,1 @@
+"""BLIP-2's querying transformer, with its branch for text."""

@@ -1,0 +1,1 @@
+"""Ops that put the embeds of media among those of a text."""

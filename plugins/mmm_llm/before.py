@@ -1,0 +1,175 @@
+"""What goes before the blocks: tokens to embeds; positions and masks of a prompt, and of one token more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmm_graph.errors import RunError, problem
+from mmm_graph.nn.causal_mask import causal_bias, count_positions, key_bias
+from mmm_graph.nn.parts import need
+from mmm_graph.nn.rotary import Rotary
+from mmm_llm.config import DecoderConfig
+from mmm_llm.parts import is_projected
+
+State = Mapping[str, Any]
+READER = "the language model"
+Rows = tuple[Tensor, ...]
+"""What following tokens must know of the prompt, `cache.rows`: nothing where place and position are the same and
+nothing is padded; else how far each row's positions are behind its places [b], and the bias of keys [b,1,1,T]."""
+
+
+class Embed(nn.Module):
+    """ids [b,t] -> embeds [b,t,d]."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.vocab_size = config.vocab_size
+        self.token = nn.Embedding(config.vocab_size - config.extra_tokens, config.embed_dim)
+        self.extra = nn.Embedding(config.extra_tokens, config.embed_dim) if config.extra_tokens else None
+        self.project = (
+            nn.Linear(config.embed_dim, config.width, bias=False) if is_projected(config) else nn.Identity()
+        )
+
+    def forward(self, state: State) -> dict[str, Tensor]:
+        ids = need(state, "ids", READER)
+        if (
+            ids.shape[1] > 1
+        ):  # one token more is of the model's own making, and looking at it would wait for a device
+            check_ids(ids, self.vocab_size)
+        return {"embeds": self.project(self.look_up(ids))}
+
+    def look_up(self, ids: Tensor) -> Tensor:
+        """[b,t] -> [b,t,d]."""
+        if self.extra is None:
+            return self.token(ids)  # type: ignore[no-any-return]
+        first = self.token.num_embeddings
+        own = self.extra((ids - first).clamp(min=0))
+        return torch.where((ids >= first)[..., None], own, self.token(ids.clamp(max=first - 1)))
+
+
+class Positions(nn.Module):
+    """Positions [b or 1, t] as what turns queries and keys, or as what is added to the embeds."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.offset, self.context = config.position_offset, config.context
+        self.rotary, self.table = None, None
+        if config.rope is not None:
+            self.rotary = Rotary(config.rope, config.head_dim, config.max_length)
+        else:
+            self.table = nn.Embedding(config.max_length + config.position_offset, config.width)
+
+    def forward(self, embeds: Tensor, positions: Tensor) -> dict[str, Any]:
+        """h, and rope if there is one."""
+        if self.rotary is not None:
+            return {"h": embeds, "rope": self.rotary(positions, embeds.dtype)}
+        assert self.table is not None
+        return {"h": embeds + self.table(positions + self.offset)}
+
+    def check(self, length: int, room: int) -> None:
+        """Refuse a text that is too long.
+
+        Raises:
+            RunError: E747.
+        """
+        if length + room <= self.context:
+            return
+        what = (
+            f"a prompt of {length} tokens and an answer of {room}" if room else f"a text of {length} tokens"
+        )
+        hint = "shorten the text or the answer; a rope with a factor, or a larger max_length, stretches the context"
+        if self.table is not None:
+            hint = "shorten the text or the answer: the model has learned no more positions"
+        raise RunError(problem("E747", f"{what}, but {READER} has a context of {self.context}", hint=hint))
+
+
+class Enter(nn.Module):
+    """embeds, mask, positions, room -> what the blocks read of a whole text, and what a cache keeps of it."""
+
+    def __init__(self, config: DecoderConfig, positions: Positions) -> None:
+        super().__init__()
+        self.positions, self.window = positions, config.window
+
+    def forward(self, state: State) -> dict[str, Any]:
+        embeds = need(state, "embeds", READER)
+        mask, positions, room = (state.get(key) for key in ("mask", "positions", "room"))
+        length, follow = embeds.shape[1], int(room) if room is not None else 0
+        self.positions.check(length if positions is None else int(positions.max()) + 1, follow)
+        if mask is not None and bool(mask.bool().all()):
+            mask = None
+        rows: Rows | None = None
+        if room is not None:
+            check_left(mask)
+            rows = self.rows(mask, positions, length + follow, embeds)
+        if positions is None:
+            positions = count_positions(mask, length, embeds.device)
+        made = self.positions(embeds, positions)
+        made |= {"mask": causal_bias(mask, length, embeds)}
+        if self.window is not None:
+            made |= {"near": causal_bias(mask, length, embeds, self.window)}
+        return {**made, "at": length if room is not None else None, "cache.rows": rows}
+
+    def rows(self, mask: Tensor | None, positions: Tensor | None, room: int, embeds: Tensor) -> Rows:
+        """Of `cache.rows`."""
+        if mask is None and positions is None:
+            return ()
+        length = embeds.shape[1]
+        if positions is None:
+            positions = count_positions(mask, length, embeds.device)
+        behind = length - 1 - positions[:, -1]
+        whole = embeds.new_ones(embeds.shape[0], length, dtype=torch.bool) if mask is None else mask
+        return (behind.expand(embeds.shape[0]).clone(), key_bias(whole, room, embeds))
+
+
+class Advance(nn.Module):
+    """embeds [b,1,d] of one token more, at, cache.rows -> what the blocks read of it; `at` counts it."""
+
+    def __init__(self, config: DecoderConfig, positions: Positions) -> None:
+        super().__init__()
+        self.positions, self.window = positions, config.window
+
+    def forward(self, state: State) -> dict[str, Any]:
+        embeds, at = need(state, "embeds", READER), int(state["at"])
+        order, rows = state.get("order"), state["cache.rows"]
+        position = torch.full((1, 1), at, device=embeds.device)
+        mask = None
+        if rows:
+            if order is not None:
+                for each in rows:
+                    each.copy_(each[order])
+            behind, bias = rows
+            position, mask = position - behind[:, None], bias[..., : at + 1]
+        made = {**self.positions(embeds, position), "mask": mask}
+        if self.window is not None:
+            made["near"] = mask
+        return {**made, "at": at + 1, "cache.rows": rows}
+
+
+def check_ids(ids: Tensor, vocab_size: int) -> None:
+    """Refuse tokens that the model does not have.
+
+    Raises:
+        RunError: E749.
+    """
+    found = [int(each) for each in (ids.min(), ids.max())] if ids.numel() else []
+    wrong = [each for each in found if not 0 <= each < vocab_size]
+    if wrong:
+        what = f"the token {wrong[0]}, but {READER} has {vocab_size} tokens, 0 to {vocab_size - 1}"
+        raise RunError(problem("E749", what, hint="the tokenizer and the model are not of one checkpoint"))
+
+
+def check_left(mask: Tensor | None) -> None:
+    """Refuse a prompt whose last column is padded: what follows it would not be next to it.
+
+    Raises:
+        RunError: E748.
+    """
+    if mask is not None and not bool(mask[:, -1].bool().all()):
+        hint = "let the tokenizer pad prompts on the left: pad_side: left"
+        raise RunError(
+            problem("E748", "a prompt is padded on the right, where its answer is to begin", hint=hint)
+        )

@@ -1,0 +1,1 @@
+"""Pictures as the encoders of other models want them."""

@@ -1,0 +1,165 @@
+"""What the graphs of all language models share: params, tokenizer, answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmm_graph.registry import Foreign, find_image_processor
+
+Tree = dict[str, Any]
+ANSWER = 256
+"""Tokens of an answer where the checkpoint says nothing."""
+DECODERS = {
+    "llama": "LlamaForCausalLM",
+    "mistral": "MistralForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+    "opt": "OPTForCausalLM",
+    "gpt2": "GPT2LMHeadModel",
+}
+"""model_type of theirs -> the class that llm.decoder can read."""
+TIED = ("opt", "gpt2")
+"""Whose logits are products with the token embedding where nothing is said."""
+OUTPUTS: Tree = {"text": {"from": "answer.text", "type": "Text[b]"}}
+SPLICED = {"embeds": "ctx", "mask": "ctx.mask", "positions": "ctx.positions"}
+"""What an answer reads after media were put into a text."""
+SETTINGS = "tokenizer_config.json"
+TEMPLATES = ("chat_template.jinja", "chat_template.json")
+LEFT_OUT = ("top_k", "min_p", "repetition_penalty", "no_repeat_ngram_size", "length_penalty", "num_beams")
+PLAIN = {
+    "top_k": 50,
+    "repetition_penalty": 1.0,
+    "length_penalty": 1.0,
+    "num_beams": 1,
+    "no_repeat_ngram_size": 0,
+}
+"""Values that transformers has where nothing is said."""
+
+
+def params(foreign: Foreign) -> Tree:
+    """How long an answer is and how it is drawn, as the checkpoint's generation_config.json says."""
+    said = foreign.beside("generation_config.json")
+    draws = bool(said.get("do_sample", False))
+    for name in LEFT_OUT:
+        if said.get(name) not in (None, PLAIN.get(name)):
+            foreign.notes.append(
+                f"{name}: {said[name]} of generation_config.json is left out: see llm.generate"
+            )
+    temperature = float(said.get("temperature") or 1.0) if draws else 0.0
+    top_p = float(said.get("top_p") or 1.0) if draws else 1.0
+    return {
+        "max_new_tokens": {
+            "type": "int",
+            "default": said.get("max_new_tokens") or ANSWER,
+            "min": 1,
+            "help": "most tokens of an answer",
+        },
+        "temperature": {"type": "float", "default": temperature, "min": 0, "help": "0 = the likeliest token"},
+        "top_p": {"type": "float", "default": top_p, "min": 0, "max": 1, "help": "1 = draw among all tokens"},
+    }
+
+
+def answer(links: Mapping[str, str], ends: list[int]) -> Tree:
+    """The node that generates.
+
+    Args:
+        links: what it reads.
+        ends: tokens that end an answer.
+    """
+    config = {name: f"$params.{name}" for name in ("max_new_tokens", "temperature", "top_p")}
+    return {
+        "op": "llm.generate",
+        "use": {"llm": "llm", "tokenizer": "tok"},
+        "config": {**config, **({"stop_ids": ends} if ends else {})},
+        "in": dict(links),
+    }
+
+
+def end_ids(foreign: Foreign) -> list[int]:
+    """Tokens that end an answer."""
+    text = foreign.config.get("text_config") or {}
+    for said in (foreign.beside("generation_config.json"), foreign.config, text):
+        ids = said.get("eos_token_id")
+        if ids is not None:
+            return list(ids) if isinstance(ids, list) else [ids]
+    return []
+
+
+def tokenizer(foreign: Foreign, **config: Any) -> Tree:
+    """The folder's tokenizer, which pads prompts on the left."""
+    settings = {**foreign.beside("special_tokens_map.json"), **foreign.beside(SETTINGS)}
+    pad = {} if settings.get("pad_token") or not settings.get("eos_token") else {"pad_token": "eos"}
+    return {
+        "kind": "tokenizer.hf",
+        "weights": foreign.link,
+        "config": {"pad_side": "left", **pad, **config},
+    }
+
+
+def has_template(foreign: Foreign) -> bool:
+    """Whether the folder says how conversations are written."""
+    files = (SETTINGS, "processor_config.json")
+    said = any(foreign.beside(name).get("chat_template") for name in files)
+    return said or any((foreign.folder / name).is_file() for name in TEMPLATES)
+
+
+def pictures(foreign: Foreign, op: str) -> Tree:
+    """The node that prepares images as the folder says it.
+
+    Raises:
+        ValueError: it says nothing of that, or of another `op`.
+    """
+    found = find_image_processor(foreign.folder)
+    if found is None:
+        raise ValueError(
+            "neither preprocessor_config.json nor processor_config.json says how images are made ready; "
+            "the whole folder of the model is needed"
+        )
+    if found["op"] != op:
+        raise ValueError(f"the image processor of the folder, {found['op']}, is none of this model, {op}")
+    return found
+
+
+def decoder(foreign: Foreign, link: str, text: Mapping[str, Any]) -> Tree:
+    """llm.decoder from the `text_config` of a larger model.
+
+    Raises:
+        ValueError: a family that llm.decoder does not compute.
+    """
+    family = text.get("model_type", "llama")
+    if family not in DECODERS:
+        raise ValueError(
+            f"the language model is a {family!r}, which is not supported; supported: {', '.join(DECODERS)}"
+        )
+    tied = foreign.config.get("tie_word_embeddings") or text.get("tie_word_embeddings", family in TIED)
+    head = any(name.endswith("lm_head.weight") for name in foreign.tensors())
+    said = {**text, "tie_word_embeddings": bool(tied) and not head}
+    return part(foreign, DECODERS[family], link, said)
+
+
+def part(foreign: Foreign, class_name: str, link: str, config: Mapping[str, Any]) -> Tree:
+    """A model that stands in the same file as others."""
+    said = {**config, "architectures": [class_name]}
+    return foreign.pretend(foreign.class_name, {}, {"part": (link, said)}).part("part").model()
+
+
+def context(llm: Tree, foreign: Foreign) -> int:
+    """Most tokens of a conversation."""
+    kind = foreign.registry.models[llm["kind"]]
+    return int(kind.config.model_validate(llm.get("config", {})).context)
+
+
+def added_tokens(foreign: Foreign) -> Mapping[str, int]:
+    """Tokens that were added to the tokenizer's vocabulary, with their ids."""
+    said = foreign.beside("tokenizer.json").get("added_tokens") or []
+    return {each["content"]: each["id"] for each in said}
+
+
+def image_token(foreign: Foreign, index: int | None) -> str:
+    """What stands in a text in the place of an image."""
+    for text, number in added_tokens(foreign).items():
+        if number == index:
+            return text
+    said = foreign.beside("processor_config.json").get("image_token", "<image>")
+    return str(said["content"] if isinstance(said, dict) else said)
