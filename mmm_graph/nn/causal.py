@@ -12,7 +12,7 @@ from mmm_graph.nn import kv_cache
 from mmm_graph.nn.fused import Projections
 from mmm_graph.nn.linear import RowLinear
 from mmm_graph.nn.rotary import Turn, turn
-from mmm_graph.parallel.matvec import can_take, kernels
+from mmm_graph.parallel.few_rows import can_take, kernels
 from mmm_graph.parallel.tensor import TensorSplit
 
 
@@ -105,7 +105,7 @@ class CausalAttention(nn.Module):
         return out
 
     def attend_one(self, x: Tensor, rope: Turn | None, cache: Tensor, at: int) -> Tensor | None:
-        """What the heads of one token see, by the kernel of parallel/matvec.py; None where there is none for it."""
+        """What the heads of one token see, by the kernel of parallel/few_rows.py; None where there is none for it."""
         takes = (
             not self.qk_norm
             and can_take(x, others=rope or ())

@@ -54,6 +54,5 @@ class GatedFeedForward(nn.Module):
 
 def wide_product(down: RowLinear, x: Tensor) -> Tensor:
     """down(x), in float32 if the weights are float16: trained T5 makes sums here that float16 cannot hold."""
-    wide = torch.float32 if down.weight.dtype is torch.float16 else down.weight.dtype
-    y: Tensor = down(x, wide)
+    y: Tensor = down(x, torch.float32) if x.dtype is torch.float16 else down(x)
     return y

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from mmm_graph.nn.fused import Projections
 from mmm_graph.nn.linear import RowLinear
 from mmm_graph.nn.mlp import ACTIVATIONS, ActivationName
-from mmm_graph.parallel.matvec import can_take, kernels
+from mmm_graph.parallel.few_rows import can_take, kernels
 from mmm_graph.parallel.tensor import TensorSplit
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mmm_graph.errors import RunError, problem
+
 
 def make_cache(like: Tensor, heads: int, head_dim: int, room: int) -> Tensor:
     """Room for so many tokens, with the batch, dtype and device of `like` [b,t,d]; zeros as yet."""
@@ -31,3 +33,14 @@ def reorder(cache: Tensor, rows: Tensor, stop: int) -> None:
     """Each row of the batch becomes what row `rows[i]` was, up to the place `stop`."""
     here = cache.narrow(3, 0, stop)
     here.copy_(here.index_select(1, rows))
+
+
+def check_room(cache: Tensor, stop: int) -> None:
+    """Refuse tokens beyond its end.
+
+    Raises:
+        RunError: E750.
+    """
+    if stop > cache.shape[3]:
+        what = f"a token at the place {stop - 1} of a cache that has room for {cache.shape[3]}"
+        raise RunError(problem("E750", what, hint="give prefill more `room`"))

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from mmm_graph.parallel.exchange import SINGLE, Exchange
-from mmm_graph.parallel.matvec import can_take, kernels
+from mmm_graph.parallel.few_rows import can_take, kernels
 
 
 class RmsNorm(nn.RMSNorm):
-    """nn.RMSNorm; a few rows on a CPU by the kernel of parallel/matvec.py: ... d -> ... d."""
+    """nn.RMSNorm; a few rows on a CPU by the kernel of parallel/few_rows.py: ... d -> ... d."""
 
     def forward(self, x: Tensor) -> Tensor:
         if len(self.normalized_shape) == 1 and self.eps is not None and self.weight is not None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import torch
 from torch import Tensor, nn
 
 from mmm_graph.nn.causal import CausalAttention
@@ -9,20 +13,26 @@ from mmm_graph.nn.fused import Projections
 from mmm_graph.nn.gated import GatedUnit
 from mmm_graph.nn.linear import RowLinear
 from mmm_graph.nn.norm import RmsNorm
-from mmm_graph.nn.quantized import QuantizedLinear
+from mmm_graph.nn.quantized import SCALE, QuantizedLinear
 from mmm_graph.nn.rotary import Turn
 from mmm_graph.parallel.exchange import SINGLE
-from mmm_graph.parallel.matvec import Block, Matrix, can_take, kernels
+from mmm_graph.parallel.few_rows import Block, Matrix, can_take, kernels
+from mmm_graph.parallel.product import LEAST_NUMBERS
 
 
 class OneToken:
     """Does what a block does whose children are norm1, attn, norm2 and mlp: x + attn(norm1(x)), x + mlp(norm2(x)).
 
-    It computes the same as the layers do, bit for bit, where these run by kernels.
+    It computes the same as the layers do, bit for bit, and only where these run by kernels.
+
+    Args:
+        window: of the attention.
     """
 
-    def __init__(self) -> None:
-        self._made: tuple[list[int], Block | None] = ([], None)
+    def __init__(self, window: int | None = None) -> None:
+        self.window = window
+        self._found = Found((), (), (), [])
+        self._made: Block | None = None
 
     def __call__(
         self, owner: nn.Module, x: Tensor, rope: Turn | None, cache: Tensor, at: int
@@ -31,29 +41,68 @@ class OneToken:
 
         Args:
             owner: the block.
-            rope, cache, at: as of `CausalAttention`; the token sees all before it, or those of the window.
+            rope, cache, at: as of `CausalAttention`; the token sees all before it.
         """
         if not (can_take(x, others=rope or ()) and cache.dtype is x.dtype and cache.is_contiguous()):
             return None
         kernel, block = kernels(), self._block(owner, x)
         if kernel is None or block is None:
             return None
-        window = owner._modules["attn"].window  # type: ignore[union-attr]
-        first = 0 if window is None else max(0, at - int(window))  # type: ignore[arg-type]
+        first = 0 if self.window is None else max(0, at - self.window)
         return kernel.block(block, x, rope, cache, at, first)
 
     def _block(self, owner: nn.Module, x: Tensor) -> Block | None:
-        """Made anew when a weight is no longer where it was."""
-        kept = [
-            t for layer in owner.modules() for t in (*layer._parameters.values(), *layer._buffers.values())
-        ]
-        places = [t.data_ptr() for t in kept if t is not None]
-        if places != self._made[0]:
-            self._made = (places, make_block(owner, x))
-        return self._made[1]
+        """Made anew when a layer was replaced, or a weight is no longer where it was."""
+        if not self._found.holds():
+            self._found, self._made = find(owner), make_block(owner)
+        return self._made if self._found.dtype is x.dtype else None
 
 
-def make_block(owner: nn.Module, x: Tensor) -> Block | None:
+class Found(NamedTuple):
+    """What the block was made of: looked at for each token, so by the dicts of modules, which are fast.
+
+    Attributes:
+        children: of modules, and what was in them.
+        rows: layers that may ask other ranks.
+        own: parameters and buffers of modules.
+        places: of their tensors.
+        dtype: of the norms.
+    """
+
+    children: tuple[tuple[Mapping[str, nn.Module | None], tuple[nn.Module | None, ...]], ...]
+    rows: tuple[RowLinear, ...]
+    own: tuple[Mapping[str, Tensor | None], ...]
+    places: list[int]
+    dtype: torch.dtype | None = None
+
+    def holds(self) -> bool:
+        """Whether it is all as it was; never of nothing."""
+        return (
+            bool(self.own)
+            and self.places == places(self.own)
+            and all(layer.exchange is SINGLE for layer in self.rows)
+            and all(tuple(now.values()) == then for now, then in self.children)
+        )
+
+
+def find(owner: nn.Module) -> Found:
+    """The modules of a block, and where their weights are."""
+    children = tuple((m._modules, tuple(m._modules.values())) for m in owner.modules() if m._modules)
+    own: list[Mapping[str, Tensor | None]] = [
+        d for m in owner.modules() for d in (m._parameters, m._buffers) if d
+    ]
+    rows = tuple(m for m in owner.modules() if isinstance(m, RowLinear))
+    norm = getattr(owner, "norm1", None)
+    dtype = norm.weight.dtype if isinstance(norm, RmsNorm) else None
+    return Found(children, rows, tuple(own), places(own), dtype)
+
+
+def places(own: Iterable[Mapping[str, Tensor | None]]) -> list[int]:
+    """Where the tensors are."""
+    return [tensor.data_ptr() for tensors in own for tensor in tensors.values() if tensor is not None]
+
+
+def make_block(owner: nn.Module) -> Block | None:
     """The weights of a block; None where it computes something that the kernel does not."""
     norm1, attn, norm2, mlp = (owner._modules.get(name) for name in ("norm1", "attn", "norm2", "mlp"))
     if type(norm1) is not RmsNorm or type(norm2) is not RmsNorm:
@@ -61,40 +110,52 @@ def make_block(owner: nn.Module, x: Tensor) -> Block | None:
     if type(attn) is not CausalAttention or attn.qk_norm or type(mlp) is not GatedUnit or not mlp.is_silu:
         return None
     layers = (joined(attn, attn.project), single(attn.out), joined(mlp, mlp.project), single(mlp.down))
-    tensors = [t for layer in layers if layer is not None for t in layer[1:] if t is not None]
-    floats = [norm1.weight, norm2.weight, *(t for t in tensors if t.is_floating_point() and t.dim() != 3)]
-    if (
-        None in layers
-        or norm1.eps is None
-        or norm2.eps is None
-        or not all(t.is_contiguous() for t in tensors)
-    ):
+    found = [layer for layer in layers if layer is not None and fits(layer, norm1.weight)]
+    norms = [norm.weight for norm in (norm1, norm2)]
+    if len(found) < len(layers) or norm1.eps is None or norm2.eps is None:
         return None
-    if any(t.dtype is not x.dtype for t in floats):
+    if any(weight is None or weight.dtype is not norms[0].dtype for weight in norms):
         return None
-    places = norm1.weight.data_ptr(), norm2.weight.data_ptr()
-    matrices = [Matrix.of(*layer) for layer in layers if layer is not None]
     heads = attn.num_kv_heads, attn.group, attn.head_dim
-    return Block(*heads, norm1.eps, norm2.eps, *places, *matrices)
+    scales = [weight.data_ptr() for weight in norms]
+    return Block(*heads, norm1.eps, norm2.eps, *scales, *(Matrix.of(*layer) for layer in found))
 
 
-Layer = tuple[int, Tensor, Tensor | None, Tensor | None]
-"""Input columns, weight or codes, scales, bias."""
+class Layer(NamedTuple):
+    """Input columns; the weight, or its codes and scales; a bias."""
+
+    width: int
+    weight: Tensor
+    scales: Tensor | None
+    bias: Tensor | None
+
+
+def fits(layer: Layer, like: Tensor) -> bool:
+    """Whether the kernel reads its tensors as they are, and the layer's product would run by it too."""
+    of_rows = [layer.bias, layer.weight if layer.scales is None else None]
+    tensors = [t for t in layer[1:] if isinstance(t, Tensor)]
+    if layer.scales is not None and layer.scales.dtype is not SCALE:
+        return False
+    if layer.scales is None and layer.weight.numel() < LEAST_NUMBERS:
+        return False
+    return all(t is None or t.dtype is like.dtype for t in of_rows) and all(
+        t.is_contiguous() for t in tensors
+    )
 
 
 def single(layer: nn.Module) -> Layer | None:
     """A linear layer that asks nobody."""
     if type(layer) is QuantizedLinear:
-        return layer.in_features, layer.codes, layer.scales, layer.bias
+        return Layer(layer.in_features, layer.codes, layer.scales, layer.bias)
     if type(layer) is RowLinear and layer.exchange is SINGLE:
-        return layer.in_features, layer.weight, None, layer.bias
+        return Layer(layer.in_features, layer.weight, None, layer.bias)
     return None
 
 
 def joined(owner: nn.Module, project: Projections) -> Layer | None:
     """Projections that are one matrix."""
-    layers = [owner.get_submodule(name) for name in project.names]
-    if project.fused is None or not project.fused.holds(layers):  # type: ignore[arg-type]
+    layers: list[Any] = [owner.get_submodule(name) for name in project.names]
+    if project.fused is None or not project.fused.holds(layers):
         return None
-    tensors = project.fused.tensors
-    return layers[0].in_features, tensors[0], tensors[1] if len(tensors) > 1 else None, project.fused.bias  # type: ignore
+    weight, *scales = project.fused.tensors
+    return Layer(layers[0].in_features, weight, scales[0] if scales else None, project.fused.bias)

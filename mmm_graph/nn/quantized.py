@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmm_graph.nn.linear import Linear, Logits, RowLinear
 from mmm_graph.parallel import product as products
-from mmm_graph.parallel.matvec import can_take, kernels
+from mmm_graph.parallel.few_rows import can_take, kernels
 
 GROUP = 32
 """Input columns that share a scale and a least value, of 4-bit numbers."""
@@ -91,7 +91,7 @@ def pack(weight: Tensor, how: str) -> Packed:
 def quantized_product(x: Tensor, packed: Packed, bias: Tensor | None) -> Tensor:
     """x times the weight, plus bias: ... i -> ... o in the dtype of x.
 
-    A few rows on a CPU are multiplied by the weight as it is kept, by the kernel of parallel/matvec.py; for more, and
+    A few rows on a CPU are multiplied by the weight as it is kept, by the kernel of parallel/few_rows.py; for more, and
     on other devices, it is unpacked, some of its rows at a time.
     """
     takes = (

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmm_graph.parallel.matvec import can_take, kernels
+from mmm_graph.parallel.few_rows import can_take, kernels
 
 HAS_SLOW_GEMM = torch.backends.cpu.get_cpu_capability() == "AVX2" and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 """Where torch's matrix product leaves a quarter of the machine unused and its 1 x 1 convolution does not.
@@ -27,7 +27,7 @@ MOST_COLUMNS = 1536
 def product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """x @ weight.T + bias: ... i, o i, o -> ... o; the same sums as torch's, maybe in another order.
 
-    Without autograd, a few rows of float32 or bfloat16 may run by the kernel of matvec.py, many of float32 as a 1 x 1
+    Without autograd, a few rows of float32 or bfloat16 may run by the kernel of few_rows.py, many of float32 as a 1 x 1
     convolution, and many of a half type in float32; everything else is torch.nn.functional.linear.
     """
     if weight.numel() >= LEAST_NUMBERS and weight.dtype is x.dtype and can_take(x, weight, (bias,)):

@@ -196,7 +196,7 @@ class _Arrangement:
             if bounds[-1] != num or any(s[1] != b for s, b in zip(chain, bounds, strict=False)):
                 shown = ", ".join(f"{a}:{b}" for _, a, b in chain)
                 message = f"the stages hold the parts {shown} of {model}, which has {num} (0 to {num})"
-                hint = f"{model}[:k] and {model}[k:] count its {max(0, self._blocks(model)[1])} blocks"
+                hint = f"{model}[:k] and {model}[k:] count its {len(self._blocks(model))} blocks"
                 self._refuse("E511", message, hint)
         return {m: chain for m, chain in found.items() if not self.problems}
 
@@ -208,15 +208,17 @@ class _Arrangement:
         ranks: Sequence[int],
     ) -> None:
         bounds = group_bounds(self.graph.models[model], self.registry)
-        first, count = self._blocks(model)
+        places = self._blocks(model)
+        count = len(places)
         start, stop = blocks
         if (start, stop) != (None, None) and count < 1:
             self._refuse(
                 "E511", f"{model} has {len(bounds) - 1} parts, no blocks to cut", f"place {model} whole"
             )
             return
-        a = 0 if not start else first + start
-        b = len(bounds) - 1 if stop is None or stop >= count else first + stop
+        end = len(bounds) - 1
+        a, b = (places[k] if k is not None and k < count else end for k in (start or None, stop))
+        a = a if start else 0
         if a >= b or (start or 0) >= max(1, count):
             message = (
                 f"{model}[{'' if start is None else start}:{'' if stop is None else stop}] holds no blocks"
@@ -225,16 +227,17 @@ class _Arrangement:
             return
         found.setdefault(model, []).append((tuple(sorted(ranks)), bounds[a], bounds[b]))
 
-    def _blocks(self, model: str) -> tuple[int, int]:
-        """(place of the first block among a model's own parts, number of blocks): those called block0, block1 ...
+    def _blocks(self, model: str) -> Sequence[int]:
+        """Where among a model's own parts its blocks are: those called block0, block1 ...
 
-        Where there are none, all parts between the first and the last are blocks.
+        Where there are none, all parts between the first and the last are blocks. What is between two blocks, such as
+        what an encoder ends with, goes with the first of them.
         """
         node = self.graph.models[model]
         kind = self.registry.models[node.kind]
         names = [part.name for part in parts_of(node, kind)]
         found = [i for i, name in enumerate(names) if BLOCK.fullmatch(name)]
-        return (found[0], len(found)) if found else (1, len(names) - 2)
+        return found or range(1, len(names) - 1)
 
     def _check_used(self, made: Plan) -> None:
         """Every rank has something to do."""

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from mmm_audio.ast.foreign import BARE, CLASSIFIER
 from mmm_audio.ast.node import AST
 from mmm_audio.mel.node import MEL
-from mmm_graph.registry import NodeType, hookimpl
+from mmm_graph.registry import Importer, NodeType, hookimpl
 
 
 @hookimpl
 def mmm_register_nodes() -> list[NodeType]:
     """The mel spectrogram and the encoder of it."""
     return [MEL, AST]
+
+
+@hookimpl
+def mmm_register_importers() -> list[Importer]:
+    """Folders of transformers, by class."""
+    return [
+        Importer(BARE, "mmm_audio.folders:import_encoder"),
+        Importer(CLASSIFIER, "mmm_audio.folders:import_classifier"),
+    ]

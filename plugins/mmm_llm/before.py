@@ -12,6 +12,7 @@ from mmm_graph.errors import RunError, problem
 from mmm_graph.nn.causal_mask import causal_bias, count_positions, key_bias
 from mmm_graph.nn.parts import need
 from mmm_graph.nn.rotary import Rotary
+from mmm_graph.nn.token_ids import check_ids
 from mmm_llm.config import DecoderConfig
 from mmm_llm.parts import is_projected
 
@@ -39,7 +40,7 @@ class Embed(nn.Module):
         if (
             ids.shape[1] > 1
         ):  # one token more is of the model's own making, and looking at it would wait for a device
-            check_ids(ids, self.vocab_size)
+            check_ids(ids, self.vocab_size, READER)
         return {"embeds": self.project(self.look_up(ids))}
 
     def look_up(self, ids: Tensor) -> Tensor:
@@ -147,19 +148,6 @@ class Advance(nn.Module):
         if self.window is not None:
             made["near"] = mask
         return {**made, "at": at + 1, "cache.rows": rows}
-
-
-def check_ids(ids: Tensor, vocab_size: int) -> None:
-    """Refuse tokens that the model does not have.
-
-    Raises:
-        RunError: E749.
-    """
-    found = [int(each) for each in (ids.min(), ids.max())] if ids.numel() else []
-    wrong = [each for each in found if not 0 <= each < vocab_size]
-    if wrong:
-        what = f"the token {wrong[0]}, but {READER} has {vocab_size} tokens, 0 to {vocab_size - 1}"
-        raise RunError(problem("E749", what, hint="the tokenizer and the model are not of one checkpoint"))
 
 
 def check_left(mask: Tensor | None) -> None:

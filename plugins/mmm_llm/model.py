@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mmm_graph.errors import RunError, problem
 from mmm_graph.nn import kv_cache
 from mmm_graph.nn.causal import CausalAttention
 from mmm_graph.nn.gated import GatedUnit
@@ -55,7 +54,7 @@ class Block(nn.Module):
         super().__init__()
         self.own, self.mask = f"cache.block{index}", "near" if config.windows(index) else "mask"
         self.is_turned, self.pre_norm = config.rope is not None, config.pre_norm
-        self.one_token = OneToken()
+        self.one_token = OneToken(config.window if config.windows(index) else None)
         self.norm1 = make_norm(config)
         self.attn = CausalAttention(
             *(config.width, config.num_heads, config.num_kv_heads, config.head_dim),
@@ -95,9 +94,7 @@ class Block(nn.Module):
             return made, at
         if cache is None:
             return None, at
-        if at > cache.shape[3]:
-            what = f"a token at the place {at - 1} of a cache that has room for {cache.shape[3]}"
-            raise RunError(problem("E750", what, hint="give prefill more `room`"))
+        kv_cache.check_room(cache, at)
         if order is not None:
             kv_cache.reorder(cache, order, at - h.shape[1])
         return cache, at

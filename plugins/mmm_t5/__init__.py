@@ -1,1 +1,1 @@
-"""Text encoders of the T5 family."""
+"""The T5 family: its text encoders, and whole as language models."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mmm_graph.registry import Layout
+from mmm_graph.registry import GENERIC, Layout
 from mmm_t5.config import T5Config
 from mmm_t5.keys import COMMON, DECODER, GATED, PLAIN, SHARED, TIED
 
-CLASSES = ("T5EncoderModel", "T5ForConditionalGeneration", "T5Model")
+CLASSES = ("T5EncoderModel", "T5Model")
+"""A T5ForConditionalGeneration is llm.t5's; the encoder in its file is read where `kind: encoder.t5` is written."""
 
 SIZES = {
     "vocab_size": ("vocab_size", 32128),
@@ -30,35 +31,19 @@ FORWARD = {
     "gated-gelu_new": ("gelu_tanh", True, "gelu_new"),
     "gated-relu": ("relu", True, "relu"),
     "gelu_new": ("gelu_tanh", False, "gelu_new"),
+    "gelu": ("gelu", False, "gelu"),
 }
 """Their feed_forward_proj -> our activation and gated, and the dense_act_fn that they make of it."""
+ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu": "gelu", "relu": "relu"}
+"""Their dense_act_fn -> ours; it counts where a config says it, as that of BLIP-2 with FLAN-T5: gated-gelu, but gelu."""
 
 FIXED = {"is_decoder": False, "model_type": "t5", "add_cross_attention": False, "pruned_heads": {}}
 """Fields that change the encoder, and the only value that we compute."""
 
-MEANINGLESS = frozenset(
-    (
-        *(
-            "architectures",
-            "transformers_version",
-            "torch_dtype",
-            "dtype",
-            "_name_or_path",
-            "tokenizer_class",
-        ),
-        *(
-            "dropout_rate",
-            "classifier_dropout",
-            "initializer_factor",
-            "gradient_checkpointing",
-            "n_positions",
-        ),
-        *("num_decoder_layers", "decoder_start_token_id", "scale_decoder_outputs", "tie_word_embeddings"),
-        *("bos_token_id", "pad_token_id", "eos_token_id", "use_cache", "output_past", "task_specific_params"),
-        *("problem_type", "id2label", "label2id", "return_dict", "output_hidden_states", "output_attentions"),
-        *("chunk_size_feed_forward", "is_encoder_decoder", "torchscript", "use_bfloat16"),
-    )
-)
+MEANINGLESS = GENERIC | {
+    *("dropout_rate", "classifier_dropout", "n_positions", "output_past", "eos_token_id"),
+    *("num_decoder_layers", "scale_decoder_outputs"),
+}
 """For training, for the decoder and what it generates, or the caller's business: the encoder is the same."""
 
 
@@ -83,16 +68,13 @@ def read_config(theirs: Mapping[str, Any]) -> dict[str, Any]:
 
 def write_config(ours: T5Config) -> dict[str, Any]:
     """Their config.json of a T5EncoderModel."""
-    forward = next(
-        name for name, (act, gated, _) in FORWARD.items() if (act, gated) == (ours.activation, ours.gated)
-    )
     return {
         "architectures": ["T5EncoderModel"],
         "model_type": "t5",
         "is_encoder_decoder": False,
         "use_cache": False,
         **{field: getattr(ours, name) for name, (field, _) in SIZES.items()},
-        "feed_forward_proj": forward,
+        **_write_forward(ours),
     }
 
 
@@ -102,13 +84,21 @@ def _read_forward(theirs: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(
             f"feed_forward_proj: {name!r} is not supported; expected one of {', '.join(FORWARD)}"
         )
-    activation, gated, act = FORWARD[name]
-    for field, made in (("dense_act_fn", act), ("is_gated_act", gated)):
-        if theirs.get(field, made) != made:
-            raise ValueError(
-                f"{field}: {theirs[field]!r} is not supported with feed_forward_proj {name!r}; expected {made!r}"
-            )
-    return {"activation": activation, "gated": gated}
+    _, gated, made = FORWARD[name]
+    act = theirs.get("dense_act_fn", made)
+    if act not in ACTIVATIONS:
+        raise ValueError(f"dense_act_fn: {act!r} is not supported; expected one of {', '.join(ACTIVATIONS)}")
+    if theirs.get("is_gated_act", gated) != gated:
+        said = f"is_gated_act: {theirs['is_gated_act']!r} is not supported"
+        raise ValueError(f"{said} with feed_forward_proj {name!r}; expected {gated!r}")
+    return {"activation": ACTIVATIONS[act], "gated": gated}
+
+
+def _write_forward(ours: T5Config) -> dict[str, Any]:
+    for name, (activation, gated, _) in FORWARD.items():
+        if (activation, gated) == (ours.activation, ours.gated):
+            return {"feed_forward_proj": name}
+    return {"feed_forward_proj": "gated-gelu", "dense_act_fn": "gelu"}
 
 
 def _rows(token: str) -> Callable[[T5Config], Mapping[str, str]]:

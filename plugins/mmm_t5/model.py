@@ -64,8 +64,7 @@ class Block(nn.Module):
         self.norm1 = ScaleNorm(config.width, config.eps)
         self.attn = RelativeAttention(config.width, config.num_heads, config.head_dim)
         self.norm2 = ScaleNorm(config.width, config.eps)
-        feed_forward = GatedFeedForward if config.gated else FeedForward
-        self.mlp = feed_forward(config.width, config.hidden, config.activation)
+        self.mlp = feed_forward(config)
 
     def forward(self, state: State) -> dict[str, Tensor]:
         h = need(state, "h", "the T5 encoder")
@@ -99,7 +98,13 @@ class ScaleNorm(nn.Module):
         return self.weight * F.rms_norm(x, self.weight.shape, eps=self.eps).to(self.weight.dtype)
 
 
-def initialise(model: T5Encoder, config: T5Config) -> None:
+def feed_forward(config: T5Config) -> nn.Module:
+    """The MLP of a block, without biases."""
+    kind = GatedFeedForward if config.gated else FeedForward
+    return kind(config.width, config.hidden, config.activation)
+
+
+def initialise(model: nn.Module, config: T5Config) -> None:
     """Normal weights; queries also carry the scale that the scores lack. Source: github.com/tensorflow/mesh."""
     inner = config.num_heads * config.head_dim
     stds = {

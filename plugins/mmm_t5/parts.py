@@ -36,10 +36,10 @@ def t5_sharding(config: T5Config) -> Sharding:
     return Sharding(heads=config.num_heads)
 
 
-def block_cost(config: T5Config) -> Cost:
+def block_cost(config: T5Config, tokens: int = TOKENS) -> Cost:
     """Attention, MLP and their norms, which have no shift."""
     width, inner = config.width, config.num_heads * config.head_dim
-    total = cost.linear(width, inner, TOKENS, bias=False) * 3 + cost.linear(inner, width, TOKENS, bias=False)
-    total += cost.pairs(inner, TOKENS, TOKENS) + Cost(2 * width)
-    up = cost.linear(width, config.hidden, TOKENS, bias=False)
-    return total + up * (2 if config.gated else 1) + cost.linear(config.hidden, width, TOKENS, bias=False)
+    total = cost.linear(width, inner, tokens, bias=False) * 3 + cost.linear(inner, width, tokens, bias=False)
+    total += cost.pairs(inner, tokens, tokens) + Cost(2 * width)
+    up = cost.linear(width, config.hidden, tokens, bias=False)
+    return total + up * (2 if config.gated else 1) + cost.linear(config.hidden, width, tokens, bias=False)

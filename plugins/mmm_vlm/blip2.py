@@ -50,7 +50,7 @@ def import_blip2(foreign: Foreign) -> Tree:
         "models": {
             "tok": common.tokenizer(foreign),
             "vision": common.part(foreign, "Blip2VisionModel", link_to(foreign, "vision_model"), vision),
-            "bridge": common.part(foreign, "Blip2QFormerModel", foreign.link, foreign.config),
+            "bridge": common.part(foreign, "Blip2QFormerModel", foreign.link, foreign.config, common.WIDTHS),
             "llm": llm,
         },
         "nodes": {

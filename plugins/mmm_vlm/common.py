@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from mmm_graph.config import Config
 from mmm_graph.registry import Foreign, find_image_processor
 
 Tree = dict[str, Any]
@@ -24,6 +25,8 @@ TIED = ("opt", "gpt2")
 OUTPUTS: Tree = {"text": {"from": "answer.text", "type": "Text[b]"}}
 SPLICED = {"embeds": "ctx", "mask": "ctx.mask", "positions": "ctx.positions"}
 """What an answer reads after media were put into a text."""
+WIDTHS = ("in_dim", "out_dim")
+"""Of an adaptor, which its neighbours in a graph say."""
 SETTINGS = "tokenizer_config.json"
 TEMPLATES = ("chat_template.jinja", "chat_template.json")
 LEFT_OUT = ("top_k", "min_p", "repetition_penalty", "no_repeat_ngram_size", "length_penalty", "num_beams")
@@ -118,7 +121,13 @@ def pictures(foreign: Foreign, op: str) -> Tree:
         )
     if found["op"] != op:
         raise ValueError(f"the image processor of the folder, {found['op']}, is none of this model, {op}")
-    return found
+    return short(found, foreign)
+
+
+def short(pixels: Tree, foreign: Foreign) -> Tree:
+    """A node that prepares images, as short as it can be."""
+    config = plain(pixels["config"], foreign.registry.ops[pixels["op"]].config)
+    return {"op": pixels["op"], **({"config": config} if config else {})}
 
 
 def decoder(foreign: Foreign, link: str, text: Mapping[str, Any]) -> Tree:
@@ -138,10 +147,49 @@ def decoder(foreign: Foreign, link: str, text: Mapping[str, Any]) -> Tree:
     return part(foreign, DECODERS[family], link, said)
 
 
-def part(foreign: Foreign, class_name: str, link: str, config: Mapping[str, Any]) -> Tree:
-    """A model that stands in the same file as others."""
+def part(
+    foreign: Foreign, class_name: str, link: str, config: Mapping[str, Any], solved: Collection[str] = ()
+) -> Tree:
+    """A model that stands in the same file as others.
+
+    Args:
+        class_name: of theirs, which some kind has a layout of.
+        config: what theirs would say.
+        solved: settings that follow from the links of the graph, and are left out.
+    """
     said = {**config, "architectures": [class_name]}
-    return foreign.pretend(foreign.class_name, {}, {"part": (link, said)}).part("part").model()
+    made = foreign.pretend(foreign.class_name, {}, {"part": (link, said)}).part("part")
+    return simple(made, solved)
+
+
+def simple(foreign: Foreign, solved: Collection[str] = ()) -> Tree:
+    """`kind`, `weights` and `config` of a folder with one model, as short as they can be."""
+    model = foreign.model()
+    config = plain(model.pop("config", {}), foreign.registry.models[model["kind"]].config)
+    kept = {name: value for name, value in config.items() if name not in solved}
+    return {**model, "config": kept} if kept else model
+
+
+def plain(config: Tree, kind: type[Config]) -> Tree:
+    """Without settings that are so anyhow, or follow from the others; equal sides are one number."""
+    config = {k: v[0] if k in ("size", "crop") and _is_square(v) else v for k, v in config.items()}
+    whole = kind.model_validate(config)
+    for name in [*config]:
+        less = {key: value for key, value in config.items() if key != name}
+        if _is(kind, less, whole):
+            config = less
+    return config
+
+
+def _is_square(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and value[0] == value[1]
+
+
+def _is(kind: type[Config], config: Mapping[str, Any], whole: Config) -> bool:
+    try:
+        return kind.model_validate(config) == whole
+    except ValueError:  # what is left goes with no default of the rest
+        return False
 
 
 def context(llm: Tree, foreign: Foreign) -> int:

@@ -49,7 +49,7 @@ def answers(foreign: Foreign, *, chats: bool, ends: list[int]) -> Tree:
         "description": f"{does} (imported from: {foreign.class_name}).",
         "params": common.params(foreign),
         "inputs": {"chat": "Chat[b]"} if chats else {"prompt": "Text[b]"},
-        "models": {"tok": common.tokenizer(foreign), "llm": foreign.model()},
+        "models": {"tok": common.tokenizer(foreign), "llm": common.simple(foreign)},
         "nodes": {
             "prompt": first,
             "answer": common.answer({"ids": "prompt", "mask": "prompt.mask"}, ends),

@@ -35,9 +35,12 @@ FIELDS = Fields(
     | {
         *("alpha_initializer", "alphas_initializer_range", "freeze_text_layers", "freeze_vision_layers"),
         *("freeze_text_module_exceptions", "freeze_vision_module_exceptions", "freeze_lm_head"),
-        *("eos_token_id", "word_embed_proj_dim", "num_key_value_heads"),
+        *("eos_token_id", "word_embed_proj_dim", "num_key_value_heads", "cross_layer_activation_function"),
+        *("ffn_dim", "max_new_tokens", "image_token_id"),
     },
 )
+GATED = ("width", "media_dim")
+"""Widths that follow from the links."""
 END = "<end_of_utterance>"
 """A token that only models have which were trained on conversations."""
 
@@ -90,7 +93,7 @@ def _models(foreign: Foreign, said: Mapping[str, Any]) -> Tree:
         link = link_to(foreign, "model.perceiver_resampler")
         found["bridge"] = common.part(foreign, "IdeficsPerceiverResampler", link, foreign.config)
     link = link_to(foreign, "model.gated_cross_attn_layers")
-    found["xattn"] = common.part(foreign, "IdeficsGatedCrossAttentionLayer", link, foreign.config)
+    found["xattn"] = common.part(foreign, "IdeficsGatedCrossAttentionLayer", link, foreign.config, GATED)
     text = {key: said[key] for key in TEXT if said[key] is not None}
     llm = common.decoder(foreign, foreign.link, {"model_type": "llama", **text})
     extra = said["additional_vocab_size"]

@@ -27,7 +27,7 @@ FIELDS = Fields(
         "image_grid_pinpoints": None,
         "use_image_newline_parameter": True,
     },
-    meaningless=GENERIC | {"image_seq_length", "ignore_index", "image_token_id"},
+    meaningless=GENERIC | {"image_seq_length", "ignore_index", "image_token_id", "vocab_size"},
 )
 
 
@@ -59,7 +59,9 @@ def import_llava_next(foreign: Foreign) -> Tree:
             "be 'default' and use_image_newline_parameter true"
         )
     tiles = common.pictures(foreign, "image.tiles")
-    _check_grids(said["image_grid_pinpoints"], tiles["config"])
+    _check_grids(
+        said["image_grid_pinpoints"], foreign.registry.ops["image.tiles"].config(**tiles.get("config", {}))
+    )
     found = models(foreign, said, places)
     llm = found.pop("llm")
     found["lines"] = {"kind": "adaptor.anyres", "weights": link_to(foreign, places.newline)}
@@ -78,7 +80,9 @@ def models(foreign: Foreign, said: Mapping[str, Any], places: Places) -> Tree:
     if is_linear(foreign.tensors(), places.projector):
         bridge = {"kind": "adaptor.linear", "weights": link}
     else:
-        bridge = common.part(foreign, "LlavaMultiModalProjector", link, foreign.config)
+        many = isinstance(said["vision_feature_layer"], tuple)
+        solved = () if many else common.WIDTHS
+        bridge = common.part(foreign, "LlavaMultiModalProjector", link, foreign.config, solved)
     return {
         "vision": common.part(foreign, VISION[family], link_to(foreign, places.vision), vision),
         "bridge": bridge,
@@ -89,7 +93,7 @@ def models(foreign: Foreign, said: Mapping[str, Any], places: Places) -> Tree:
 def look(said: Mapping[str, Any], pixels: str) -> Tree:
     """Nodes for the features of images; those of several layers stand beside each other."""
     layers = said["vision_feature_layer"]
-    many = layers if isinstance(layers, list | tuple) else [layers]
+    many = layers if isinstance(layers, tuple) else (layers,)
     settings = {"norm": False, "select": SELECT[said["vision_feature_select_strategy"]]}
     if len(many) == 1:
         return look_at(pixels, {"layer": many[0], **settings})
@@ -169,8 +173,8 @@ def template(foreign: Foreign, said: Mapping[str, Any]) -> Tree:
     return {"template": found}
 
 
-def _check_grids(theirs: Any, tiles: Mapping[str, Any]) -> None:
-    if theirs is not None and sorted(map(list, theirs)) != sorted(map(list, tiles["pinpoints"])):
+def _check_grids(theirs: Any, tiles: Any) -> None:
+    if theirs is not None and {*map(tuple, theirs)} != {*tiles.pinpoints}:
         raise ValueError(
-            f"image_grid_pinpoints of config.json, {theirs}, are not those of the image processor, {tiles['pinpoints']}"
+            f"image_grid_pinpoints of config.json, {theirs}, are not those of the image processor, {tiles.pinpoints}"
         )

@@ -58,7 +58,7 @@ def import_llava_own(foreign: Foreign) -> Tree:
             f"mm_vision_select_feature: {select!r} is not supported; expected patch or cls_patch"
         )
     settings = {"layer": layer, "norm": False, "select": "patch" if select == "patch" else "full"}
-    pixels = _pixels(said, tower)
+    pixels = common.short(_pixels(said, tower), foreign)
     if pixels["op"] == "image.tiles":
         lines = {"kind": "adaptor.anyres", "weights": link_to(foreign, places.newline)}
         models["lines"], seen = lines, tiled(pixels, look_at("tiles", settings))

@@ -1,5 +1,7 @@
+import pytest
 import torch
 
+from mmm_graph.errors import RunError
 from mmm_graph.nn import kv_cache
 
 
@@ -21,3 +23,10 @@ def test_rows_take_the_places_of_others():
     kv_cache.reorder(cache, torch.tensor([2, 0, 0]), 3)
     assert torch.equal(cache[:, :, :, :3], before[:, [2, 0, 0], :, :3])
     assert torch.equal(cache[:, :, :, 3:], before[:, :, :, 3:])
+
+
+def test_a_token_beyond_the_end_is_refused():
+    cache = kv_cache.make_cache(torch.zeros(1, 1, 4), heads=1, head_dim=4, room=3)
+    kv_cache.check_room(cache, 3)
+    with pytest.raises(RunError, match=r"E750.*at the place 3 of a cache that has room for 3"):
+        kv_cache.check_room(cache, 4)

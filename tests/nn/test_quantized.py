@@ -19,7 +19,7 @@ from mmm_graph.nn.quantized import (
     unpack,
 )
 from mmm_graph.parallel import product as products
-from mmm_graph.parallel.matvec import Kernels, kernels
+from mmm_graph.parallel.few_rows import Kernels, kernels
 
 
 @pytest.fixture(params=["kernel", "torch"])

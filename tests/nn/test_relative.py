@@ -24,8 +24,25 @@ def test_buckets_are_those_of_transformers(buckets, distance):
     from transformers.models.t5.modeling_t5 import T5Attention
 
     offsets = torch.arange(-700, 701)
-    want = T5Attention._relative_position_bucket(offsets, True, buckets, distance)
-    assert torch.equal(find_buckets(offsets, buckets, distance), want)
+    for causal in (False, True):
+        want = T5Attention._relative_position_bucket(offsets, not causal, buckets, distance)
+        assert torch.equal(find_buckets(offsets, buckets, distance, causal=causal), want)
+
+
+def test_a_causal_bias_hides_what_comes_after_and_its_last_row_is_that_of_one_token_more():
+    bias = RelativeBias(2, 8, 20, causal=True)
+    whole = bias(30)
+    never = torch.finfo(whole.dtype).min
+    assert torch.equal(whole == never, torch.ones(30, 30).triu(1).bool().expand(1, 2, -1, -1))
+    for length in (1, 2, 30):
+        assert torch.equal(bias.last(length), whole[:, :, length - 1 : length, :length])
+
+
+def test_a_bias_by_positions_is_that_of_the_places_they_stand_for():
+    bias = RelativeBias(2, 8, 20)
+    positions = torch.tensor([[0, 0, 0, 1, 2], [0, 1, 2, 3, 4]])
+    found = bias(5, positions)
+    assert torch.equal(found[1:], bias(5)) and torch.equal(found[:1, :, 2:, 2:], bias(3))
 
 
 def test_attention_is_softmax_of_products_and_bias_without_scale():

@@ -76,7 +76,7 @@ def test_small_ones_empty_ones_and_gradients_are_torchs_own(calls):
     product(torch.randn(600, 256), weight, None).sum().backward()
     assert weight.grad is not None
     with torch.no_grad():
-        for rows in (0, 9, 63):  # a few more than those of matvec.py
+        for rows in (0, 9, 63):  # a few more than those of few_rows.py
             x = torch.randn(rows, 256)
             assert torch.equal(product(x, weight, None), F.linear(x, weight))
     assert not calls

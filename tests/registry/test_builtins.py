@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from mmm_generate.beams import Beams
 from mmm_graph.registry import Registry, Used, load_registry
 from mmm_graph.testing import check_node
 
@@ -35,7 +36,29 @@ CHAT = [
         {"role": "user", "content": "a"},
     ],
 ]
+LLM = {
+    **{"vocab_size": 11, "max_length": 64, "width": 16, "depth": 2, "num_heads": 4, "num_kv_heads": 2},
+    "hidden": 24,
+}
+QFORMER = {"in_dim": 8, "width": 16, "depth": 2, "num_heads": 2, "hidden": 24, "num_queries": 3}
+BEAMS = {"num_beams": 2, "stop_ids": [1]}
+BEAM_STATE = Beams(
+    torch.zeros(2, 2),
+    torch.ones(2, 2, 3, dtype=torch.int64),
+    torch.zeros(2, 2),
+    torch.ones(2, 2, 3, dtype=torch.int64),
+    torch.tensor([[3, 2], [1, 3]]),
+    torch.ones(2, 2, dtype=torch.bool),
+    torch.ones(2, dtype=torch.bool),
+)
 SAMPLER = {"sampler": REGISTRY.models.get("sampler.ddim")}
+
+
+class Letters:
+    """What `llm.stop_text` asks of a tokenizer."""
+
+    def decode(self, ids: torch.Tensor) -> list[str]:
+        return [str(row) for row in ids.tolist()]
 
 
 def used(registry: Registry, role: str, kind: str, **config: Any) -> Used:
@@ -160,6 +183,53 @@ SETUPS: dict[str, dict[str, Any]] = {
         "config": {"channels": [8, 16], "groups": 4, "layers_per_block": 1, "sample_size": 16},
         "methods": {"noise": {"height": 16, "width": 24}},
     },
+    "adaptor.anyres": {
+        "config": {"width": 6},
+        "dims": {"r": 3, "l": 4, "d": 6},
+        "values": {
+            "rows": torch.tensor([0, 0, 0]),
+            "grids": torch.tensor([[1, 2]]),
+            "sizes": torch.tensor([[20, 40]]),
+        },
+    },
+    "adaptor.perceiver": {
+        "config": {"in_dim": 8, "depth": 2, "num_heads": 2, "head_dim": 4, "num_latents": 3}
+    },
+    "adaptor.qformer": {"config": QFORMER},
+    "beams.advance": {"config": BEAMS, "values": {"state": BEAM_STATE, "left": 3}, "dims": {"b": 4, "v": 7}},
+    "beams.begin": {"config": BEAMS, "dims": {"b": 4}},
+    "beams.best": {"values": {"state": BEAM_STATE}},
+    "beams.spread": {"config": BEAMS},
+    "embeds.mean_frames": {"values": {"rows": torch.tensor([0, 1])}},
+    "embeds.pool_frames": {"values": {"rows": torch.tensor([0, 1])}},
+    "embeds.splice": {
+        "values": {"index": torch.tensor([[-1, 0, -1], [1, -1, -1]])},
+        "dims": {"m": 2, "t": 3},
+    },
+    "llm.decoder": {"config": LLM},
+    "llm.generate": {"uses": {"llm": used(REGISTRY, "llm", "llm.decoder", **LLM)}},
+    "llm.room": {"config": {"tokens": 4}},
+    "llm.t5": {
+        "config": {"vocab_size": 8, "width": 16, "depth": 1, "num_heads": 2, "head_dim": 6, "hidden": 16},
+        "values": {
+            **{"room": 3, "at": 1, "order": torch.tensor([1, 0])},
+            "cache": {"rows": (), "block1": torch.zeros(2, 2, 2, 4, 6), "across1": torch.rand(2, 2, 2, 5, 6)},
+        },
+    },
+    "llm.stop": {"values": {"left": 3, "ids": torch.tensor([[1], [2]])}},
+    "llm.stop_text": {
+        "config": {"stop": ["car"]},
+        "uses": {"tokenizer": Letters()},
+        "values": {"ids": torch.tensor([[1, 2], [2, 1]]), "left": 3, "prompt": 0},
+    },
+    "logits.min_tokens": {"config": {"tokens": 3, "ids": [1]}, "values": {"prompt": 0}},
+    "logits.min_p": {"config": {"p": 0.1}},
+    "logits.no_repeat_ngram": {"config": {"size": 2}},
+    "logits.repetition_penalty": {"config": {"penalty": 1.2}},
+    "logits.suppress": {"config": {"ids": [1]}},
+    "logits.temperature": {"config": {"temperature": 0.7}},
+    "logits.top_k": {"config": {"k": 2}},
+    "logits.top_p": {"config": {"p": 0.9}},
     "vae.pixels": {"methods": {"noise": {"height": 16, "width": 24}}},
 }
 

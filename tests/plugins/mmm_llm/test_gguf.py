@@ -17,6 +17,9 @@ from mmm_graph.checkpoint.source import resolve_source
 from mmm_graph.errors import RunError
 from mmm_graph.graph.compile import compile_graph
 from mmm_graph.graph.graph import ModelNode
+from mmm_graph.nn.fused import fuse
+from mmm_graph.nn.linear import use_products
+from mmm_graph.nn.parts import run_parts
 from mmm_graph.nn.quantized import QuantizedLinear
 from mmm_graph.plan.cost import weight_bytes
 from mmm_graph.registry import ModelType, load_registry
@@ -26,6 +29,7 @@ from mmm_llm.config import DecoderConfig
 from mmm_llm.gguf import LAYOUTS, read_gguf
 from mmm_llm.gguf_keys import halves
 from mmm_llm.model import Decoder
+from mmm_llm.parts import prefill_path, step_path
 from tests.checkpoint.ggufs import write_gguf
 
 SIZES = {"context_length": 64, "block_count": 2, "embedding_length": 64, "feed_forward_length": 96}
@@ -117,11 +121,30 @@ def test_logits_are_those_of_transformers(tmp_path: Path, family: str, type_: st
 
 @pytest.mark.parity
 @pytest.mark.slow
+@torch.no_grad()
 def test_smollm2() -> None:
+    """As a prompt, and token by token as it is decoded: by the kernels of nn/one_token.py and by the layers."""
     path = resolve_source(SMOLLM, base=Path()).path
     ids = torch.tensor([[1, 4093, 198, 1780, 314, 260, 3575, 282, 4649, 47, 2, 198]])
-    found, expected = logits(ours(path, "llama"), ids), theirs(path, ids)
-    assert (found - expected).abs().max() < 2e-4 and expected.abs().max() > 10
+    model, expected = ours(path, "llama"), theirs(path, ids)
+    assert (logits(model, ids) - expected).abs().max() < 2e-4 and expected.abs().max() > 10
+    use_products(model)
+    by_layers = decoded(model, ids)
+    fuse(model, on_cpu=True)
+    for found in (by_layers, decoded(model, ids)):
+        assert (found - expected[:, 4:]).abs().max() < 2e-4
+
+
+def decoded(model: nn.Module, ids: Tensor) -> Tensor:
+    """Logits of the tokens from the fifth on, each by a step."""
+    embeds = model.parts["embed"]({"ids": ids[:, :4]})["embeds"]
+    state = run_parts(model.parts, prefill_path(model.config, None), {"embeds": embeds, "room": ids.shape[1]})
+    found = []
+    for i in range(4, ids.shape[1]):
+        kept = {name: value for name, value in state.items() if name.startswith("cache.") or name == "at"}
+        state = run_parts(model.parts, step_path(model.config, None), {**kept, "ids": ids[:, i : i + 1]})
+        found.append(state["logits"])
+    return torch.stack(found, 1)
 
 
 def test_rows_of_a_head_are_put_in_halves() -> None:

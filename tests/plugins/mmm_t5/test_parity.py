@@ -18,6 +18,7 @@ CASES = [
         **{"relative_attention_num_buckets": 8, "relative_attention_max_distance": 10},
     },
     {"feed_forward_proj": "gelu_new", "relative_attention_num_buckets": 4, "d_model": 10},
+    {"feed_forward_proj": "gated-gelu", "dense_act_fn": "gelu", "num_layers": 1},
 ]
 LENGTH = 19
 

@@ -13,7 +13,7 @@ from mmm_graph.api.convert import import_graph
 from mmm_graph.registry import Registry, load_registry
 from tests.plugins.mmm_vlm.tiny import END
 
-COUNT = 20
+COUNT = 32
 FIRST = {"call": "llm.logits", "in": {"embeds": "ctx", "mask": "ctx.mask", "positions": "ctx.positions"}}
 """The logits that the first token of an answer is taken from, where media stand in the text."""
 
@@ -38,11 +38,14 @@ def with_logits(tree: dict[str, Any], first: dict[str, Any] = FIRST) -> dict[str
     return tree
 
 
-def asked(tree: dict[str, Any], base: Path, plan: str | None = None, **given: Any) -> dict[str, Any]:
+def opened(tree: dict[str, Any], base: Path, plan: str | None = None) -> mmm.Session:
+    """The graph, to be asked more than once."""
+    return mmm.load(tree, base=base, plan=plan)
+
+
+def asked(graph: mmm.Session, **given: Any) -> dict[str, Any]:
     """What the graph says, greedily."""
-    return dict(
-        mmm.load(tree, base=base, plan=plan).run(**{"max_new_tokens": COUNT, "temperature": 0.0, **given})
-    )
+    return dict(graph.run(**{"max_new_tokens": COUNT, "temperature": 0.0, **given}))
 
 
 def rows(found: dict[str, Any]) -> list[list[int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.plugins.mmm_vlm import tiny
-from tests.plugins.mmm_vlm.peers import asked, check, imported, with_logits
+from tests.plugins.mmm_vlm.peers import asked, check, imported, opened, with_logits
 
 pytestmark = pytest.mark.parity
 TEXTS = ["Question what is w3", "a", "the cat is on this picture ?"]
@@ -22,7 +22,10 @@ def test_answers_are_those_of_transformers(tmp_path, family, chats):
         messages = [[{"role": "user", "content": text}] for text in TEXTS]
         ask = {"add_generation_prompt": True, "padding": True, "return_tensors": "pt", "return_dict": True}
         given = words.apply_chat_template(messages, **ask)
-        found = asked(graph, tmp_path, chat=messages)
+        found = asked(opened(graph, tmp_path), chat=messages)
     else:
-        given, found = words(TEXTS, padding=True, return_tensors="pt"), asked(graph, tmp_path, prompt=TEXTS)
+        given, found = (
+            words(TEXTS, padding=True, return_tensors="pt"),
+            asked(opened(graph, tmp_path), prompt=TEXTS),
+        )
     check(found, model, {key: given[key] for key in ("input_ids", "attention_mask")})

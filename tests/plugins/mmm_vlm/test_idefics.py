@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from tests.plugins.mmm_vlm import tiny
-from tests.plugins.mmm_vlm.peers import asked, check, imported, user, with_logits
+from tests.plugins.mmm_vlm.peers import asked, check, imported, opened, user, with_logits
 
 pytestmark = pytest.mark.parity
 FIRST = {"embeds": "words", "mask": "chat.mask", "media_index": "chat.media_index"}
@@ -19,6 +19,7 @@ def test_answers_are_those_of_transformers(tmp_path, name):
     graph["nodes"]["words"] = {"call": "llm.embed", "in": {"ids": "chat"}}
     media = "soft" if "soft" in graph["nodes"] else "features"
     with_logits(graph, {"call": "llm.logits", "in": {**FIRST, "media": media}})
+    session = opened(graph, tmp_path)
     one, two, three = tiny.pictures(tmp_path)
     for rows in (
         [("User", one, two, "a cat ?"), (three, "hat w4", one)],
@@ -27,4 +28,4 @@ def test_answers_are_those_of_transformers(tmp_path, name):
     ):
         prompts = [[Image.open(s) if not isinstance(s, str) else s for s in row] for row in rows]
         given = processor(text=prompts, return_tensors="pt", padding="longest")
-        check(asked(graph, tmp_path, chat=[user(*row) for row in rows]), model, given)
+        check(asked(session, chat=[user(*row) for row in rows]), model, given)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from mmm_graph.api.convert import import_graph
 from mmm_graph.errors import InputError
 from tests.plugins.mmm_vlm import tiny
-from tests.plugins.mmm_vlm.peers import asked, imported, registry, rows, user
+from tests.plugins.mmm_vlm.peers import COUNT, asked, imported, opened, registry, rows, user
 
 pytestmark = pytest.mark.parity
 VICUNA = {"template": "vicuna_v1"}
@@ -39,14 +36,14 @@ def test_answers_are_those_of_the_other_layout(tmp_path, name, tower):
     want = imported(folder)
     want["nodes"]["chat"]["config"] = VICUNA
     chats = [user(*tiny.pictures(tmp_path)[:2], "hat ?"), user("cat")]
-    answers = rows(asked(want, tmp_path, chat=chats))
+    answers = rows(asked(opened(want, tmp_path), chat=chats))
     weights = tiny.make_own(folder, architecture, **more)
     if tower == "beside it":
         _move_tower(folder, weights)
     graph = imported(folder)
     assert graph["models"]["vision"]["weights"].endswith("clip" if tower == "beside it" else "vision_tower")
     graph["nodes"]["chat"]["config"] = VICUNA
-    assert rows(asked(graph, tmp_path, chat=chats)) == answers
+    assert rows(asked(opened(graph, tmp_path), chat=chats)) == answers
 
 
 def test_one_linear_layer_padding_and_a_vocabulary_without_a_place_for_images(tmp_path):
@@ -68,9 +65,9 @@ def test_one_linear_layer_padding_and_a_vocabulary_without_a_place_for_images(tm
     assert graph["nodes"]["pixels"]["config"]["pad_square"] == "mean"
     graph["nodes"]["chat"]["config"] = {"template": "flamingo"}
     graph["outputs"] |= {"features": "features", "soft": "soft"}
-    found = asked(graph, tmp_path, chat=[user(tiny.pictures(tmp_path)[0], "a cat")])
+    found = asked(opened(graph, tmp_path), chat=[user(tiny.pictures(tmp_path)[0], "a cat")])
     want = found["features"] @ kept["model.mm_projector.weight"].T + kept["model.mm_projector.bias"]
-    assert (found["soft"] - want).abs().max() < 1e-5 and found["ids"].shape == (1, 20)
+    assert (found["soft"] - want).abs().max() < 1e-5 and found["ids"].shape == (1, COUNT)
 
 
 @pytest.mark.parametrize(

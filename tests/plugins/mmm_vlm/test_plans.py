@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.plugins.mmm_vlm import tiny
-from tests.plugins.mmm_vlm.peers import asked, imported, user
+from tests.plugins.mmm_vlm.peers import asked, imported, opened, user
 
 PLANS = {
     "apart": [["vision", "bridge"], ["llm"]],
@@ -30,6 +30,6 @@ def test_two_stages(tmp_path, saved, case, plan):
     graph["outputs"]["logprobs"] = "answer.logprobs"
     one, two, three = tiny.pictures(tmp_path)
     chats = [user("what is on", one, two, "a cat ?"), user(three, "hat")]
-    want, found = (asked(graph, tmp_path, name, chat=chats) for name in (None, plan))
+    want, found = (asked(opened(graph, tmp_path, name), chat=chats) for name in (None, plan))
     assert torch.equal(found["ids"], want["ids"]) and torch.equal(found["logprobs"], want["logprobs"])
     assert found["text"] == want["text"]

@@ -1,7 +1,7 @@
 // What decoding one token is made of. Above all a few rows times a weight, y[m][n] = bias[n] + sum_k x[m][k] w[n][k],
 // which waits for memory; then what lies between such products, for which calls of torch take longer than the sums.
 // Weights are float32, bfloat16, int8 with a scale for each n, or 4-bit numbers with a scale and a least value for each
-// 32 columns; scales are bfloat16. Sums are float32. Plain C interface, for ctypes; see matvec.py.
+// 32 columns; scales are bfloat16. Sums are float32. Plain C interface, for ctypes; see few_rows.py.
 #include <cmath>
 #include <cstdint>
 #include <cstring>

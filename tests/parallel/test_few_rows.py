@@ -1,4 +1,4 @@
-"""A few rows times a weight by the compiled kernel: what torch makes of it, with any number of threads."""
+"""The compiled kernels for a few rows make what torch makes, with any number of threads."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmm_graph.parallel import matvec, product
-from mmm_graph.parallel.matvec import Kernels, can_take, kernels
+from mmm_graph.parallel import few_rows, product
+from mmm_graph.parallel.few_rows import Kernels, can_take, kernels
 
 
 @pytest.fixture
@@ -89,6 +89,58 @@ def test_bfloat16_is_rounded_to_even_and_keeps_nan_and_infinity(kernel: Kernels)
     assert torch.equal(found.nan_to_num(7), values.bfloat16().nan_to_num(7))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("width", [64, 37])
+@torch.no_grad()
+def test_norm_and_gate(kernel: Kernels, dtype: torch.dtype, width: int) -> None:
+    x, weight = torch.randn(3, 1, width, dtype=dtype) * 5, torch.randn(width, dtype=dtype)
+    exact = F.rms_norm(x.double(), (width,), weight.double(), 1e-3)
+    eps = torch.finfo(dtype).eps
+    torch.testing.assert_close(kernel.norm(x, weight, 1e-3).double(), exact, atol=1e-6, rtol=max(eps, 1e-6))
+    both = torch.randn(3, 1, 2 * width, dtype=dtype) * 5
+    both[0, 0, :3] = torch.tensor([-300.0, 300.0, 0.0])
+    gate, up = both.double().chunk(2, -1)
+    torch.testing.assert_close(kernel.gated(both).double(), F.silu(gate) * up, atol=1e-6, rtol=max(eps, 2e-6))
+
+
+@torch.no_grad()
+def test_a_gate_that_is_no_number_gives_none(kernel: Kernels) -> None:
+    both = torch.ones(1, 32)
+    both[0, 5], both[0, 6] = float("nan"), float("inf")
+    found = kernel.gated(both)[0]
+    assert found[5].isnan() and found[6] == float("inf") and found[[0, 7]].isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("batch", "heads", "turns", "first"), [(1, 3, 1, 0), (2, 2, 2, 5), (2, 1, 0, 0)])
+@torch.no_grad()
+def test_attention_of_one_token(
+    kernel: Kernels, dtype: torch.dtype, batch: int, heads: int, turns: int, first: int
+) -> None:
+    group, dim, room, at = 3, 16, 50, 41
+    cache = torch.randn(2, batch, heads, room, dim, dtype=dtype)
+    qkv = torch.randn(batch, 1, (group + 2) * heads * dim, dtype=dtype)
+    angles = torch.randn(max(turns, 1), 1, 1, dim // 2)
+    cos, sin = (
+        torch.cat([angles.cos()] * 2, -1).to(dtype),
+        torch.cat([-angles.sin(), angles.sin()], -1).to(dtype),
+    )
+    q, k, v = qkv.double().view(batch, 1, -1, dim).split([group * heads, heads, heads], 2)
+    if turns:
+        q, k = (torch.addcmul(x * cos.double(), x.roll(dim // 2, -1), sin.double()) for x in (q, k))
+    expected = cache.double().clone()
+    expected[:, :, :, at - 1] = torch.stack([k[:, 0], v[:, 0]])
+    seen = expected[:, :, :, first:at]
+    y = F.scaled_dot_product_attention(q.reshape(batch, heads, group, dim), *seen).reshape(batch, 1, -1)
+    found = kernel.attend(qkv, (cos, sin) if turns else None, cache, at, first)
+    tolerance = {"atol": 2e-2, "rtol": 2e-2} if dtype is torch.bfloat16 else {"atol": 2e-6, "rtol": 1e-5}
+    torch.testing.assert_close(found.double(), y, **tolerance)
+    torch.testing.assert_close(cache.double(), expected, **tolerance)
+    apart = torch.ones(room, dtype=torch.bool)
+    apart[at - 1] = False
+    assert torch.equal(cache.double()[:, :, :, apart], expected[:, :, :, apart])  # nothing else is written
+
+
 @torch.no_grad()
 def test_what_it_does_not_take() -> None:
     x, weight = torch.randn(1, 32), torch.randn(4, 32)
@@ -119,17 +171,17 @@ def test_products_of_few_rows_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    library = matvec._library(tmp_path / "a")
+    library = few_rows._library(tmp_path / "a")
     assert [p.name for p in library.parent.iterdir()] == [library.name] and Kernels(library)
-    monkeypatch.setattr(matvec, "_run", lambda *command: pytest.fail("compiled again"))
-    assert matvec._library(tmp_path / "a") == library
+    monkeypatch.setattr(few_rows, "_run", lambda *command: pytest.fail("compiled again"))
+    assert few_rows._library(tmp_path / "a") == library
 
 
 def test_without_a_compiler_or_with_a_broken_one_there_is_no_kernel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    monkeypatch.setattr(matvec, "COMPILERS", ("no-such-compiler",))
+    monkeypatch.setattr(few_rows, "COMPILERS", ("no-such-compiler",))
     assert kernels.__wrapped__() is None
-    monkeypatch.setattr(matvec, "COMPILERS", ("false",))
+    monkeypatch.setattr(few_rows, "COMPILERS", ("false",))
     assert kernels.__wrapped__() is None and not list((tmp_path / ".cache" / "mmm_graph").iterdir())

@@ -1,4 +1,4 @@
-"""What decoding one token is made of, by kernels of our own (matvec.cpp) that are compiled once on a machine."""
+"""What decoding one token is made of, by kernels of our own (few_rows.cpp) that are compiled once on a machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-SOURCE = Path(__file__).with_name("matvec.cpp")
+SOURCE = Path(__file__).with_name("few_rows.cpp")
 COMPILERS = ("c++", "g++", "clang++")
 FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fopenmp")
 AVX2 = ("-mavx2", "-mfma")
@@ -30,7 +30,7 @@ MOST_ROWS = 8
 
 
 class Matrix(ctypes.Structure):
-    """As matvec.cpp has it: a weight, packed or not, and a bias in the dtype of the rows."""
+    """As few_rows.cpp has it: a weight, packed or not, and a bias in the dtype of the rows."""
 
     _fields_ = (
         *((name, ctypes.c_long) for name in ("type", "out", "in_")),
@@ -45,7 +45,7 @@ class Matrix(ctypes.Structure):
 
 
 class Block(ctypes.Structure):
-    """As matvec.cpp has it: a block of a decoder, x + attn(norm(x)), x + mlp(norm(x))."""
+    """As few_rows.cpp has it: a block of a decoder, x + attn(norm(x)), x + mlp(norm(x))."""
 
     _fields_ = (
         *((name, ctypes.c_long) for name in ("kv_heads", "group", "dim")),
@@ -197,7 +197,7 @@ def _library(folder: Path) -> Path:
     flags = (*FLAGS, *(AVX2 if has_avx2 else ()))
     said = (*flags, compiler, platform.machine(), torch.__version__)
     key = hashlib.blake2b(SOURCE.read_bytes() + " ".join(said).encode(), digest_size=8).hexdigest()
-    library = folder / f"matvec-{key}.so"
+    library = folder / f"few_rows-{key}.so"
     if not library.exists():
         folder.mkdir(parents=True, exist_ok=True)
         made = library.with_suffix(f".{os.getpid()}")
