@@ -54,7 +54,7 @@ class RelativeBias(nn.Module):
     def look_up(self, offset: Tensor) -> Tensor:
         """[b,q,k], key - query in tokens -> [b,n,q,k]."""
         bucket = find_buckets(offset, self.num_buckets, self.max_distance, causal=self.causal)
-        return F.embedding(bucket, self.table.weight).permute(0, 3, 1, 2)
+        return F.embedding(bucket, self.table.weight).permute(0, 3, 1, 2).contiguous()  # all blocks read it
 
 
 class Table(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 
@@ -138,6 +138,7 @@ def below(ours: str, theirs: str, table: Rows) -> dict[str, str | Cut]:
     }
 
 
+@lru_cache(maxsize=4096)
 def _pattern(prefix: str) -> re.Pattern[str]:
     numbered = re.sub(r"\\\{(\w)\\\}", r"(?P<\1>\\d+)", re.escape(prefix))
     return re.compile(numbered + r"(?P<end>\.weight|\.bias|)")

@@ -183,12 +183,14 @@ def _check_op(node: OpType, setup: Setup) -> None:
         raise AssertionError(
             f"{node.kind}: the function {node.function!r} does not resolve: {error}"
         ) from error
-    missing = [role for role in node.uses if role not in setup.uses]
+    missing = [
+        role for role, wanted in node.uses.items() if role not in setup.uses and not wanted.endswith("?")
+    ]
     if missing:
         raise AssertionError(
             f"{node.kind} uses {missing[0]!r}; pass uses={{{missing[0]!r}: a model or its type}}"
         )
-    extra = {role: _used(setup.uses[role], setup) for role in node.uses}
+    extra = {role: _used(setup.uses[role], setup) for role in node.uses if role in setup.uses}
     if type(setup.config).model_fields:
         extra["config"] = setup.config
 

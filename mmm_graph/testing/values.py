@@ -219,6 +219,9 @@ def _check_tensor(name: str, port: PortType, value: Tensor, sizes: Sizes) -> str
         return f"{name} is {value.dtype}; a Mask is bool, True = attend (or a float weight)"
     if port.kind in ("Image", "Latents", "Embeds", "Logits", "Audio", "Mel", "Video") and whole:
         return f"{name} is {value.dtype}; {port.kind} is floating point"
-    if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+    never = (
+        value.eq(float("-inf")) if port.kind == "Logits" else torch.zeros((), dtype=torch.bool)
+    )  # is never picked
+    if value.is_floating_point() and not bool((torch.isfinite(value) | never).all()):
         return f"{name} holds values that are not finite"
     return ""

@@ -35,7 +35,7 @@ FORWARD = {
 }
 """Their feed_forward_proj -> our activation and gated, and the dense_act_fn that they make of it."""
 ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu": "gelu", "relu": "relu"}
-"""Their dense_act_fn -> ours; it counts where a config says it, as that of BLIP-2 with FLAN-T5: gated-gelu, but gelu."""
+"""Their dense_act_fn -> ours; a config that says it means it: that of BLIP-2 has gelu beside gated-gelu."""
 
 FIXED = {"is_decoder": False, "model_type": "t5", "add_cross_attention": False, "pruned_heads": {}}
 """Fields that change the encoder, and the only value that we compute."""

@@ -46,7 +46,7 @@ def import_blip2(foreign: Foreign) -> Tree:
     return {
         "description": f"Goes on with a text about an image (imported from: {foreign.class_name}).",
         "params": common.params(foreign),
-        "inputs": {"image": "Image*[b,3,h,w]", "prompt": {"type": "Text[b]", "default": ""}},
+        "inputs": {"image": "Image[b,3,h,w]", "prompt": {"type": "Text[b]", "default": ""}},
         "models": {
             "tok": common.tokenizer(foreign),
             "vision": common.part(foreign, "Blip2VisionModel", link_to(foreign, "vision_model"), vision),

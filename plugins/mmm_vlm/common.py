@@ -194,8 +194,8 @@ def _is(kind: type[Config], config: Mapping[str, Any], whole: Config) -> bool:
 
 def context(llm: Tree, foreign: Foreign) -> int:
     """Most tokens of a conversation."""
-    kind = foreign.registry.models[llm["kind"]]
-    return int(kind.config.model_validate(llm.get("config", {})).context)
+    config: Any = foreign.registry.models[llm["kind"]].config.model_validate(llm.get("config", {}))
+    return int(config.context)
 
 
 def added_tokens(foreign: Foreign) -> Mapping[str, int]:

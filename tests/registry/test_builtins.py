@@ -88,6 +88,11 @@ SETUPS: dict[str, dict[str, Any]] = {
         }
     },
     "embeds.mean_groups": {"values": {"groups": torch.tensor([1, 0])}},
+    "encoder.ast": {
+        "config": {
+            **{"frames": 36, "bins": 26, "width": 16, "depth": 2, "num_heads": 2, "hidden": 24, "labels": 5},
+        },
+    },
     "encoder.vit": {
         "config": {
             "size": 20,
@@ -195,7 +200,8 @@ SETUPS: dict[str, dict[str, Any]] = {
     "adaptor.perceiver": {
         "config": {"in_dim": 8, "depth": 2, "num_heads": 2, "head_dim": 4, "num_latents": 3}
     },
-    "adaptor.qformer": {"config": QFORMER},
+    "adaptor.qformer": {"config": {**QFORMER, "text": True, "vocab_size": 9, "head": True}},
+    "audio.mel": {"dims": {"n": 2000}},
     "beams.advance": {"config": BEAMS, "values": {"state": BEAM_STATE, "left": 3}, "dims": {"b": 4, "v": 7}},
     "beams.begin": {"config": BEAMS, "dims": {"b": 4}},
     "beams.best": {"values": {"state": BEAM_STATE}},
@@ -203,10 +209,17 @@ SETUPS: dict[str, dict[str, Any]] = {
     "embeds.mean_frames": {"values": {"rows": torch.tensor([0, 1])}},
     "embeds.pool_frames": {"values": {"rows": torch.tensor([0, 1])}},
     "embeds.splice": {
-        "values": {"index": torch.tensor([[-1, 0, -1], [1, -1, -1]])},
+        "values": {"index": torch.tensor([[-1, 0, -1], [-1, 1, -1]]), "insert": torch.ones(2, 2, 16)},
         "dims": {"m": 2, "t": 3},
     },
-    "llm.decoder": {"config": LLM},
+    "llm.decoder": {
+        "config": LLM,
+        "values": {
+            **{"room": 3, "mask": torch.arange(6) > torch.tensor([[1], [-1]]), "at": 6},
+            "order": torch.tensor([1, 0]),
+            "cache": {"rows": (), **{f"block{i}": torch.zeros(2, 2, 2, 9, 4) for i in range(2)}},
+        },
+    },
     "llm.generate": {"uses": {"llm": used(REGISTRY, "llm", "llm.decoder", **LLM)}},
     "llm.room": {"config": {"tokens": 4}},
     "llm.t5": {
@@ -230,6 +243,7 @@ SETUPS: dict[str, dict[str, Any]] = {
     "logits.temperature": {"config": {"temperature": 0.7}},
     "logits.top_k": {"config": {"k": 2}},
     "logits.top_p": {"config": {"p": 0.9}},
+    "video.frames": {"config": {"num_frames": 2}},
     "vae.pixels": {"methods": {"noise": {"height": 16, "width": 24}}},
 }
 

@@ -154,6 +154,11 @@ def test_an_answer_depends_on_its_own_seed_only() -> None:
     assert answers(both)[0] == answers(again)[0] and answers(both)[1] != answers(again)[1]
 
 
+@pytest.mark.parametrize("config", [{"top_p": 0.3}, {"temperature": 0.5, "top_p": 1.0}])
+def test_top_p_that_leaves_nothing_out_is_no_node(config: dict[str, Any]) -> None:
+    assert not any("top_p" in node.path for node in graph_of(**config).walk())
+
+
 @pytest.mark.parametrize(
     ("config", "said"),
     [

@@ -29,6 +29,7 @@ CHANGES = {
                 "final_norm": False},
     "biased": {"qkv_bias": True, "out_bias": True, "mlp_bias": True, "qk_norm": True, "head_dim": 6, "tied": True,
                "window": 3, "window_from": 1},
+    "tokens of its own": {"extra_tokens": 3},
 }  # fmt: skip
 
 

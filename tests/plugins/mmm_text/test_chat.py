@@ -255,3 +255,18 @@ def test_a_checkpoint_without_a_template(tmp_path):
     assert ours.decode(ours.chat(["hi"], ChatConfig(template="vicuna_v1"))["ids"])[0].endswith(
         "USER: hi ASSISTANT:"
     )
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("begins", [True, False])
+def test_a_text_may_begin_as_any_text_does(tmp_path, begins):
+    """As processors of transformers do it, which add <s> where the template has not written it."""
+    template = ("{{ bos_token }}" if begins else "") + MARKED
+    save(tmp_path, "pieces", template)
+    tokenizer = open_(tmp_path)
+    plain = tokenizer.chat([say("q", "an answer")], LEARN)
+    found = tokenizer.chat([say("q", "an answer")], ChatConfig(generate=False, start=True))
+    first = tokenizer.encode([""])["ids"][0, :1]
+    assert found["ids"][0, :1].tolist() == first.tolist()
+    assert torch.equal(found["ids"][:, not begins :], plain["ids"])
+    assert learnt(tokenizer, found["labels"][0]) == learnt(tokenizer, plain["labels"][0])

@@ -187,3 +187,18 @@ def test_a_template_that_fails_is_an_error_that_names_the_conversation(text, mes
 def test_templates_of_segments_get_them():
     got = render(LLAVA, segments(say("q", "a")))
     assert (got.text, answers(got)) == ("USER: q ASSISTANT: a ", ["a "])
+
+
+def test_idefics_puts_one_token_between_images_and_ends_what_is_said():
+    chat = [
+        {"role": "user", "content": [{"type": "text", "text": "Two:"}, image(), image()]},
+        *say("", "Cats.")[1:],
+    ]
+    fake = "<fake_token_around_image>"
+    two = f"Two:{fake}<image>{fake}<image>{fake}"
+    assert render("idefics", chat[:1], generate=True).text == f"<s>{two}"
+    got = render("idefics_instruct", chat)
+    end = "<end_of_utterance>"
+    assert got.text == f"<s>User: {two}{end}\nAssistant: Cats.{end}\n"
+    assert answers(got) == [f" Cats.{end}"]
+    assert render("idefics_instruct", chat[:1], generate=True).text == f"<s>User: {two}{end}\nAssistant:"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ FIRST = {"call": "llm.logits", "in": {"embeds": "ctx", "mask": "ctx.mask", "posi
 """The logits that the first token of an answer is taken from, where media stand in the text."""
 
 
+@cache
 def registry() -> Registry:
     """Of all plugins."""
     return load_registry()
@@ -40,7 +42,7 @@ def with_logits(tree: dict[str, Any], first: dict[str, Any] = FIRST) -> dict[str
 
 def opened(tree: dict[str, Any], base: Path, plan: str | None = None) -> mmm.Session:
     """The graph, to be asked more than once."""
-    return mmm.load(tree, base=base, plan=plan)
+    return mmm.load(tree, base=base, plan=plan, registry=registry())
 
 
 def asked(graph: mmm.Session, **given: Any) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def test_answers_are_those_of_the_other_layout(tmp_path, name, tower):
 def test_one_linear_layer_padding_and_a_vocabulary_without_a_place_for_images(tmp_path):
     """LLaVA 1.0: no `<image>` among its tokens; pictures may be padded to squares."""
     folder = tmp_path / "model"
-    _, processor = tiny.save_llava(folder, tiny.LLAVA["llama"])
+    tiny.save_llava(folder, tiny.LLAVA["llama"])
     more = {"mm_projector_type": "linear", "image_aspect_ratio": "pad"}
     weights = tiny.make_own(folder, "LlavaLlamaForCausalLM", **more)
     tiny.tokenizer().save_pretrained(folder)
