@@ -20,7 +20,7 @@ demo: $(VENV)/.installed-train
 	$(BIN)/mmm run graphs/digits/ldm.yaml -o $(OUT) --threads 1
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -m "not gpu and not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not gpu and not slow"
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check --output-format concise .

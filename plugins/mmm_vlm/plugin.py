@@ -14,7 +14,7 @@ FOLDERS = {
     **dict.fromkeys(
         (
             *("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"),
-            *("OPTForCausalLM", "GPT2LMHeadModel"),
+            *("OPTForCausalLM", "GPT2LMHeadModel", "T5ForConditionalGeneration"),
         ),
         "decoder:import_decoder",
     ),

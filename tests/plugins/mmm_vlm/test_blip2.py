@@ -31,12 +31,13 @@ def test_answers_are_those_of_transformers(tmp_path, name):
         check(asked(graph, image=pictures, prompt=prompts), model, given)
 
 
-def test_t5_is_refused_by_name(tmp_path):
+def test_mt5_is_refused_by_name(tmp_path):
     tiny.save_blip2(tmp_path, tiny.BLIP2["small"])
     config = json.loads((tmp_path / "config.json").read_text())
-    config["text_config"]["model_type"] = "t5"
+    config["use_decoder_only_language_model"] = False
+    config["text_config"]["model_type"] = "mt5"
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(InputError, match=r"E612.*T5, an encoder-decoder, which is not supported yet"):
+    with pytest.raises(InputError, match=r"E612.*'mt5'; supported are opt and t5"):
         import_graph(str(tmp_path), tmp_path / "g.yaml", registry())
 
 

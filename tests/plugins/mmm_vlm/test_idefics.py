@@ -29,3 +29,11 @@ def test_answers_are_those_of_transformers(tmp_path, name):
         prompts = [[Image.open(s) if not isinstance(s, str) else s for s in row] for row in rows]
         given = processor(text=prompts, return_tensors="pt", padding="longest")
         check(asked(session, chat=[user(*row) for row in rows]), model, given)
+
+
+def test_a_model_that_was_trained_on_conversations_gets_them_as_such(tmp_path):
+    tiny.save_idefics(tmp_path / "model", tiny.IDEFICS["perceiver"])
+    assert imported(tmp_path / "model")["nodes"]["chat"]["config"] == {"template": "idefics"}
+    words = tiny.tokenizer("<fake_token_around_image>", "<image>", "<end_of_utterance>", bos=False)
+    words.save_pretrained(tmp_path / "model")
+    assert imported(tmp_path / "model")["nodes"]["chat"]["config"] == {"template": "idefics_instruct"}
