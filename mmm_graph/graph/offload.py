@@ -18,7 +18,7 @@ def cannot_offload(name: str, kind: ModelType, offload: OffloadSpec, *, merged: 
     if offload.by == "block" and kind.parts is None:
         return f"{name} ({kind.kind}) is not made of parts, so it cannot be offloaded by block"
     if offload.from_ == "disk" and quantized:
-        return f"{name} is quantized when it is read, which takes too long to be done again, so it cannot come from disk"
+        return f"{name} is quantized when it is read, which takes too long to be done again, so not from disk"
     if offload.from_ == "disk" and merged:
         return f"{name} has merged LoRA weights, which its file does not hold, so it cannot come from disk"
     return ""
