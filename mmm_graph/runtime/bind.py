@@ -287,10 +287,17 @@ def _moved(found: Mapping[str, Any], ports: tuple[str, ...], device: torch.devic
     """The same values, what was made on the CPU brought to the device."""
     values = dict(found)
     for port in ports:
-        value = values.get(port)
-        if isinstance(value, Tensor) and value.device.type == "cpu":
-            values[port] = value.to(device, non_blocking=True)
+        if port in values:
+            values[port] = _there(values[port], device)
     return values
+
+
+def _there(value: Any, device: torch.device) -> Any:
+    """A tensor, or those of a list, on the device."""
+    if isinstance(value, list):
+        return [_there(item, device) for item in value]
+    is_here = isinstance(value, Tensor) and value.device.type == "cpu"
+    return value.to(device, non_blocking=True) if is_here else value
 
 
 def _state_keys(ports: Ports) -> list[str]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mmm_graph.errors import RunError
 from mmm_graph.plan.ops import At
-from mmm_graph.runtime.bind import _PLUMBING
+from mmm_graph.runtime.bind import _PLUMBING, _moved
 from mmm_graph.runtime.copies import join
 from mmm_graph.runtime.engine import Request
 from tests.runtime.toys import DIFFUSION, Head, toy_engine, toy_graph
@@ -92,3 +92,12 @@ def test_a_model_that_was_not_built() -> None:
     engine.models = {k: v for k, v in engine.models.items() if k != "vae"}
     with pytest.raises(RunError, match=r"E704.*image needs the model 'vae'"):
         engine.run(graph, [REQUEST])
+
+
+def test_what_was_made_on_the_cpu_goes_to_the_device() -> None:
+    x = torch.ones(2)
+    found = _moved(
+        {"images": [x, x], "ids": x, "at": 3, "inner": x}, ("images", "ids", "at"), torch.device("meta")
+    )
+    assert [t.device.type for t in (*found["images"], found["ids"], found["inner"])] == [*["meta"] * 3, "cpu"]
+    assert found["at"] == 3
