@@ -74,6 +74,10 @@ def measure(name: str, case: Case, folder: Path, args: argparse.Namespace) -> li
     session = mmm_graph.load(made.tree, base=folder)
     sides = Sides(case, peer, session, args.steps)
     error = sides.difference()
+    if args.compile:
+        error = (
+            sides.difference()
+        )  # what the first calls have taught the compiler is compiled in the second ones
     if args.profile:
         sides.profile()
     rows = []

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mmm_bridge.gated.attention import MediaAttention
 from mmm_bridge.gated.config import GatedConfig
 from mmm_bridge.gated.rows import Rows, find_rows
+from mmm_graph.errors import RunError, problem
 from mmm_graph.nn.gated import GatedUnit
 from mmm_graph.nn.mlp import Mlp
 from mmm_graph.nn.parts import known, need
@@ -89,6 +90,10 @@ class Layer(nn.Module):
 
     def look(self, h: Tensor, kv: Tensor, rows: Rows) -> Tensor | None:
         """What tokens get from the media [2,m,n,r,k] of their rows; None where no row has any."""
+        if rows.seen.shape[1] != h.shape[1]:
+            message = f"media_index has {rows.seen.shape[1]} places, but there are {h.shape[1]} tokens here"
+            hint = "all blocks between which it stands must see the same text; those of an encoder-decoder do not"
+            raise RunError(problem("E763", message, hint=hint))
         if not rows.numbers.shape[1]:
             return None
         own = kv[:, rows.numbers].transpose(2, 3).flatten(3, 4)  # 2 b n (j r) k
