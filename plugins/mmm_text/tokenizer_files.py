@@ -56,8 +56,8 @@ def read_settings(folder: Path) -> dict[str, Any]:
     extra = found.get("extra_special_tokens")
     placed = {k: v for k, v in processor.items() if k.endswith("_token")}
     named = {**placed, **(extra if isinstance(extra, Mapping) else {}), **found}
-    ends = generation.get("eos_token_id") or []
-    return {**named, "end_ids": ends, "chat_templates": _templates(folder, {**found, **template})}
+    ends = {"end_ids": generation["eos_token_id"]} if generation.get("eos_token_id") is not None else {}
+    return {**named, **ends, "chat_templates": _templates(folder, {**found, **template})}
 
 
 def _read(path: Path) -> tuple[Tokenizer, dict[str, Any]]:
