@@ -156,8 +156,10 @@ def _around(
 ) -> Iterator[tuple[Guest, int]]:
     """(guest, number of its copy) of all that stand on one side of a part."""
     match = BLOCK.fullmatch(name)
-    for guest in guests if match else ():
-        index, rest = divmod(int(match[1]) - guest.at.offset, guest.at.every)  # type: ignore[index]
+    if match is None:
+        return
+    for guest in guests:
+        index, rest = divmod(int(match[1]) - guest.at.offset, guest.at.every)
         if guest.at.side == side and index >= 0 and not rest:
             yield guest, index
 

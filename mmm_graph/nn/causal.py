@@ -76,33 +76,33 @@ class CausalAttention(nn.Module):
             cache: [2,b,m,T,k], written to. Several tokens at once must be its first ones.
             at: the place after the last of these tokens.
         """
-        one = (
-            self.attend_one(x, rope, cache, at)
-            if mask is None and cache is not None and x.shape[1] == 1
-            else None
-        )
-        if one is not None:
-            return self.project_out(one)
+        one = None
+        if mask is None and cache is not None and x.shape[1] == 1:
+            one = self.attend_one(x, rope, cache, at)
+        out: Tensor = self.out(self.seen(x, rope, mask, cache, at) if one is None else one)
+        return out
+
+    def seen(
+        self, x: Tensor, rope: Turn | None, mask: Tensor | None, cache: Tensor | None, at: int
+    ) -> Tensor:
+        """What the heads see, side by side: b t (n k)."""
         batch, length = x.shape[:2]
         q, k, v = self.heads(x, rope)
         if cache is None:
             k, v = k.transpose(1, 2), v.transpose(1, 2)
         else:
             kv_cache.write(cache, k, v, at - length)
-            first = max(0, at - self.window) if self.window is not None and length == 1 else 0
+            first = self.first(at) if length == 1 else 0
             k, v = kv_cache.view(cache, first, at)
             mask = mask if mask is None or not first else mask[..., first:]
         if length == 1:  # the heads of a group are as queries that see the same keys
             folded = q.view(batch, self.num_kv_heads, self.group, self.head_dim)
-            y = F.scaled_dot_product_attention(folded, k, v, attn_mask=mask).reshape(batch, 1, -1)
-        else:
-            y = self.attend(q.transpose(1, 2), k, v, mask).transpose(1, 2).flatten(2)
-        return self.project_out(y)
+            return F.scaled_dot_product_attention(folded, k, v, attn_mask=mask).reshape(batch, 1, -1)
+        return self.attend(q.transpose(1, 2), k, v, mask).transpose(1, 2).flatten(2)
 
-    def project_out(self, y: Tensor) -> Tensor:
-        """b t (n k) -> b t d."""
-        out: Tensor = self.out(y)
-        return out
+    def first(self, at: int) -> int:
+        """The first place that the token before the place `at` sees."""
+        return 0 if self.window is None else max(0, at - self.window)
 
     def attend_one(self, x: Tensor, rope: Turn | None, cache: Tensor, at: int) -> Tensor | None:
         """What the heads of one token see, by the kernel of parallel/few_rows.py; None where there is none for it."""
@@ -115,8 +115,7 @@ class CausalAttention(nn.Module):
         kernel = kernels() if takes else None
         if kernel is None:
             return None
-        first = max(0, at - self.window) if self.window is not None else 0
-        return kernel.attend(self.project.together(self, x), rope, cache, at, first)
+        return kernel.attend(self.project.together(self, x), rope, cache, at, self.first(at))
 
     def heads(self, x: Tensor, rope: Turn | None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries [b,t,n,k], keys and values [b,t,m,k], normed and turned."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mmm_generate import config as c
-from mmm_generate.processors import end_ids
+from mmm_generate.processors import end_ids, pad_of
 
 NEVER = -1e9
 """Added to scores that may not win; finite, so that order among them is kept."""
@@ -143,12 +143,10 @@ def _may_win(state: Beams, left: int, config: c.BeamsConfig) -> Tensor:
 
 def best(state: Beams, config: c.PadConfig, tokenizer: Any = None) -> dict[str, Tensor]:
     """The best answer of each prompt: ids [b,n], padded; mask [b,n]; score [b]."""
-    own = getattr(tokenizer, "pad_id", None)
-    pad = config.pad_id if config.pad_id is not None else own if own is not None else 0
     lengths = state.lengths[:, 0]
     longest = int(lengths.max())
     mask = torch.arange(longest, device=lengths.device) < lengths[:, None]
-    ids = torch.where(mask, state.done_ids[:, 0, :longest], pad)
+    ids = torch.where(mask, state.done_ids[:, 0, :longest], pad_of(config.pad_id, tokenizer))
     return {"ids": ids, "mask": mask, "score": state.done_scores[:, 0]}
 
 

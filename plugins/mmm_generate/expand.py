@@ -28,7 +28,7 @@ def expand(config: GenerateConfig, uses: Mapping[str, Used], inputs: frozenset[s
         raise ValueError("`stop:` compares texts: add `use: {tokenizer: ...}`, or name tokens by `stop_ids:`")
     tokenizer = {"tokenizer": uses["tokenizer"].name} if "tokenizer" in uses else {}
     if config.num_beams > 1:
-        nodes = {**_start(config, uses, inputs), "turns": {"loop": beam_loop(config, uses, tokenizer)}}
+        nodes = {**_start(config, uses, inputs), "turns": {"loop": _beam_loop(config, uses, tokenizer)}}
         pad = {"pad_id": config.pad_id}
         nodes["best"] = {"op": "beams.best", "use": tokenizer, "in": {"state": "turns.state"}, "config": pad}
         out = {"ids": "best.ids", "mask": "best.mask", "score": "best.score"}
@@ -123,7 +123,7 @@ def _loop(config: GenerateConfig, uses: Mapping[str, Used], tokenizer: Mapping[s
     }
 
 
-def beam_loop(
+def _beam_loop(
     config: GenerateConfig, uses: Mapping[str, Used], tokenizer: Mapping[str, str]
 ) -> dict[str, Any]:
     """The loop of a beam search; its state holds the answers."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mmm_generate import config as c
-from mmm_generate.processors import end_ids
+from mmm_generate.processors import end_ids, pad_of
 from mmm_graph.errors import RunError, problem
 from mmm_graph.nn.noise import Noise
 
@@ -63,10 +63,8 @@ def stop(
         [b]; left: how many tokens may still follow; more: some answer goes on; over: none does.
     """
     ends = end_ids(config.ids, tokenizer)
-    own = getattr(tokenizer, "pad_id", None)
-    pad = config.pad_id if config.pad_id is not None else own if own is not None else 0
     mask = ~done[:, None]
-    id = torch.where(mask, id, pad)
+    id = torch.where(mask, id, pad_of(config.pad_id, tokenizer))
     for end in ends:
         done = done | (id[:, 0] == end)
     over = left <= 1 or bool(done.all())

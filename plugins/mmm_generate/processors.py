@@ -73,6 +73,12 @@ def suppress(logits: Tensor, ids: Tensor, config: c.SuppressConfig) -> Tensor:
     return logits.index_fill(1, torch.tensor(config.ids, device=logits.device), NEVER)
 
 
+def pad_of(own: int | None, tokenizer: Any) -> int:
+    """What stands after the end of an answer: the id that is given, else the tokenizer's padding, else 0."""
+    known = own if own is not None else getattr(tokenizer, "pad_id", None)
+    return 0 if known is None else int(known)
+
+
 def end_ids(own: tuple[int, ...], tokenizer: Any) -> frozenset[int]:
     """Tokens that end an answer: those given, and the tokenizer's end of text."""
     return frozenset(own) | frozenset(getattr(tokenizer, "end_ids", ()) if tokenizer is not None else ())

@@ -37,16 +37,15 @@ class Embed(nn.Module):
 
     def forward(self, state: State) -> dict[str, Tensor]:
         ids = need(state, "ids", READER)
-        if (
-            ids.shape[1] > 1
-        ):  # one token more is of the model's own making, and looking at it would wait for a device
+        if ids.shape[1] > 1:  # one is of the model's own making, and looking at it would wait for a device
             check_ids(ids, self.vocab_size, READER)
         return {"embeds": self.project(self.look_up(ids))}
 
     def look_up(self, ids: Tensor) -> Tensor:
         """[b,t] -> [b,t,d]."""
         if self.extra is None:
-            return self.token(ids)  # type: ignore[no-any-return]
+            found: Tensor = self.token(ids)
+            return found
         first = self.token.num_embeddings
         own = self.extra((ids - first).clamp(min=0))
         return torch.where((ids >= first)[..., None], own, self.token(ids.clamp(max=first - 1)))

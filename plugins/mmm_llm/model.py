@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from mmm_graph.nn import kv_cache
 from mmm_graph.nn.causal import CausalAttention
 from mmm_graph.nn.gated import GatedUnit
+from mmm_graph.nn.last_token import Hidden, LastToken
 from mmm_graph.nn.linear import Logits
 from mmm_graph.nn.mlp import Mlp
 from mmm_graph.nn.one_token import OneToken
@@ -31,7 +32,8 @@ class Decoder(nn.Module):
             {"embed": embed, "enter": Enter(config, positions), "advance": Advance(config, positions)}
         )
         self.parts.update({f"block{i}": Block(config, i) for i in range(config.depth)})
-        self.parts.update({"norm": Norm(config), "last": Last(), "head": head})
+        norm = make_norm(config) if config.final_norm else nn.Identity()
+        self.parts.update({"norm": Hidden(norm), "last": LastToken(), "head": head})
         if config.tied:
             head.out.weight = embed.token.weight
             if head.extra is not None and embed.extra is not None:
@@ -98,26 +100,6 @@ class Block(nn.Module):
         if order is not None:
             kv_cache.reorder(cache, order, at - h.shape[1])
         return cache, at
-
-
-class Norm(nn.Module):
-    """h -> hidden, and features, which the logits are made of."""
-
-    def __init__(self, config: DecoderConfig) -> None:
-        super().__init__()
-        self.norm = make_norm(config) if config.final_norm else nn.Identity()
-
-    def forward(self, state: State) -> dict[str, Tensor]:
-        hidden = self.norm(need(state, "h", READER))
-        return {"hidden": hidden, "features": hidden}
-
-
-class Last(nn.Module):
-    """hidden [b,t,d] -> hidden [b,1,d] and features [b,d], of the last token."""
-
-    def forward(self, state: State) -> dict[str, Tensor]:
-        hidden = need(state, "hidden", READER)[:, -1:]
-        return {"hidden": hidden, "features": hidden[:, 0]}
 
 
 class Head(nn.Module):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmm_graph.nn import kv_cache
+from mmm_graph.nn.last_token import Hidden, LastToken
 from mmm_graph.nn.linear import Logits
 from mmm_graph.nn.parts import need, run_parts
 from mmm_graph.nn.relative import RelativeBias, mask_keys
@@ -40,7 +41,8 @@ class T5LM(nn.Module):
         self.parts.update({"memory": Memory(config), "embed": embed})
         self.parts.update({"start": Start(before), "advance": Advance(before)})
         self.parts.update({name: DecoderBlock(config, name) for name in config.decoder_blocks})
-        self.parts.update({"norm": Norm(config), "last": Last(), "head": head})
+        norm = Hidden(ScaleNorm(config.width, config.eps))
+        self.parts.update({"norm": norm, "last": LastToken(), "head": head})
         if config.tied:
             head.out.weight = embed.token.weight
         initialise(self, config)
@@ -185,26 +187,6 @@ class DecoderBlock(nn.Module):
         cache = kv_cache.make_cache(memory, attn.num_heads, attn.head_dim, length)
         kv_cache.write(cache, keys, values, 0)
         return kv_cache.view(cache, 0, length), cache
-
-
-class Norm(nn.Module):
-    """h -> hidden, and features, which the logits are made of."""
-
-    def __init__(self, config: T5LMConfig) -> None:
-        super().__init__()
-        self.norm = ScaleNorm(config.width, config.eps)
-
-    def forward(self, state: State) -> dict[str, Tensor]:
-        hidden = self.norm(need(state, "h", READER))
-        return {"hidden": hidden, "features": hidden}
-
-
-class Last(nn.Module):
-    """hidden [b,u,d] -> hidden [b,1,d] and features [b,d], of the last token."""
-
-    def forward(self, state: State) -> dict[str, Tensor]:
-        hidden = need(state, "hidden", READER)[:, -1:]
-        return {"hidden": hidden, "features": hidden[:, 0]}
 
 
 class Head(nn.Module):

@@ -1,0 +1,33 @@
+"""Parts at the end of a language model: the last norm, and what is left where only the last token is wanted."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from mmm_graph.nn.parts import State, need
+
+READER = "the language model"
+
+
+class Hidden(nn.Module):
+    """h [b,t,d] -> hidden, and features, which the logits are made of: both normalised.
+
+    Args:
+        norm: the last one of the model, or nn.Identity.
+    """
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, state: State) -> dict[str, Tensor]:
+        hidden = self.norm(need(state, "h", READER))
+        return {"hidden": hidden, "features": hidden}
+
+
+class LastToken(nn.Module):
+    """hidden [b,t,d] -> hidden [b,1,d] and features [b,d], of the last token."""
+
+    def forward(self, state: State) -> dict[str, Tensor]:
+        hidden = need(state, "hidden", READER)[:, -1:]
+        return {"hidden": hidden, "features": hidden[:, 0]}
