@@ -5,6 +5,8 @@ m heads of keys and values, T tokens that there is room for.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -33,6 +35,12 @@ def reorder(cache: Tensor, rows: Tensor, stop: int) -> None:
     """Each row of the batch becomes what row `rows[i]` was, up to the place `stop`."""
     here = cache.narrow(3, 0, stop)
     here.copy_(here.index_select(1, rows))
+
+
+def reorder_rows(tensors: Iterable[Tensor], rows: Tensor) -> None:
+    """Each row of tensors [b,...] becomes what row `rows[i]` was."""
+    for each in tensors:
+        each.copy_(each[rows])
 
 
 def check_room(cache: Tensor, stop: int) -> None:

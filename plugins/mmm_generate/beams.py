@@ -93,8 +93,10 @@ def advance(
     best = alive.topk(k).indices
     state = replace(state, scores=alive.gather(1, best), ids=_rows(made, best))
     state = replace(state, can_improve=state.can_improve & _may_win(state, left - 1, config))
-    full = bool(state.is_done.all()) and config.early_stopping is True
-    over = not bool(state.can_improve.any()) or full or bool(ended.all())
+    ends_now = ~state.can_improve.any() | ended.all()
+    if config.early_stopping is True:
+        ends_now = ends_now | state.is_done.all()
+    over = bool(ends_now)  # the device is waited for once
     rows = torch.arange(len(beam), device=beam.device)[:, None] * k
     order = (rows + beam.gather(1, best)).flatten()
     id = state.ids[..., -1:].flatten(0, 1)

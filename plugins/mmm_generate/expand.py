@@ -17,7 +17,7 @@ OWN = frozenset(("ids",))
 def expand(config: GenerateConfig, uses: Mapping[str, Used], inputs: frozenset[str]) -> Mapping[str, Any]:
     """Prefill once; each turn changes the logits, picks a token, and asks the model for the next ones.
 
-    The model is not asked after the last token: its call has `when: stop.more`.
+    The model is not asked after the last token, unless its hidden state is wanted: its call has `when: stop.more`.
 
     Raises:
         ValueError: there is no prompt; a stop text needs a tokenizer.

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mmm_graph.errors import RunError, problem
 from mmm_graph.nn.causal_mask import causal_bias, count_positions, key_bias
+from mmm_graph.nn.kv_cache import reorder_rows
 from mmm_graph.nn.parts import need
 from mmm_graph.nn.rotary import Rotary
 from mmm_graph.nn.token_ids import check_ids
@@ -37,8 +38,7 @@ class Embed(nn.Module):
 
     def forward(self, state: State) -> dict[str, Tensor]:
         ids = need(state, "ids", READER)
-        if ids.shape[1] > 1:  # one is of the model's own making, and looking at it would wait for a device
-            check_ids(ids, self.vocab_size, READER)
+        check_ids(ids, self.vocab_size, READER)
         return {"embeds": self.project(self.look_up(ids))}
 
     def look_up(self, ids: Tensor) -> Tensor:
@@ -101,28 +101,25 @@ class Enter(nn.Module):
         self.positions.check(length if positions is None else int(positions.max()) + 1, follow)
         if mask is not None and bool(mask.bool().all()):
             mask = None
+        is_plain = mask is None and positions is None
+        if positions is None:
+            positions = count_positions(mask, length, embeds.device)
         rows: Rows | None = None
         if room is not None:
             check_left(mask)
-            rows = self.rows(mask, positions, length + follow, embeds)
-        if positions is None:
-            positions = count_positions(mask, length, embeds.device)
+            rows = () if is_plain else self.rows(mask, positions, length + follow, embeds)
         made = self.positions(embeds, positions)
         made |= {"mask": causal_bias(mask, length, embeds)}
         if self.window is not None:
             made |= {"near": causal_bias(mask, length, embeds, self.window)}
         return {**made, "at": length if room is not None else None, "cache.rows": rows}
 
-    def rows(self, mask: Tensor | None, positions: Tensor | None, room: int, embeds: Tensor) -> Rows:
-        """Of `cache.rows`."""
-        if mask is None and positions is None:
-            return ()
+    def rows(self, mask: Tensor | None, positions: Tensor, total: int, embeds: Tensor) -> Rows:
+        """Of `cache.rows`; `total` places are there for prompt and answer."""
         length = embeds.shape[1]
-        if positions is None:
-            positions = count_positions(mask, length, embeds.device)
         behind = length - 1 - positions[:, -1]
         whole = embeds.new_ones(embeds.shape[0], length, dtype=torch.bool) if mask is None else mask
-        return (behind.expand(embeds.shape[0]).clone(), key_bias(whole, room, embeds))
+        return (behind.expand(embeds.shape[0]).clone(), key_bias(whole, total, embeds))
 
 
 class Advance(nn.Module):
@@ -139,8 +136,7 @@ class Advance(nn.Module):
         mask = None
         if rows:
             if order is not None:
-                for each in rows:
-                    each.copy_(each[order])
+                reorder_rows(rows, order)
             behind, bias = rows
             position, mask = position - behind[:, None], bias[..., : at + 1]
         made = {**self.positions(embeds, position), "mask": mask}

@@ -81,7 +81,6 @@ EXTRA = "embed_tokens.additional_embedding"
 VISION = (
     "vision_tower",
     "multi_modal_projector",
-    "image_newline",
     "mm_projector",
     "vision_model",
     "connector",

@@ -29,9 +29,9 @@ def _unread(names: tuple[str, ...], under: str) -> tuple[str, ...]:
 
 def _llama(name: str, under: str, head: str, beside: str | None = None) -> Layout:
     """A layout of the Llama family; `beside`: the prefix of the vision tower and what else stands there."""
-    others = _unread(tuple(f"{each}.*" for each in keys.VISION), beside) if beside is not None else ()
-    newline = _unread(("image_newline",), beside) if beside is not None else ()
-    unread = (head, *_unread(keys.LLAMA_UNREAD, under), *others, *newline)
+    names = (*(f"{each}.*" for each in keys.VISION), "image_newline")
+    others = _unread(names, beside) if beside is not None else ()
+    unread = (head, *_unread(keys.LLAMA_UNREAD, under), *others)
     return Layout(name, _rows(keys.LLAMA, under, head), ignored=unread, file=FILE)
 
 

@@ -98,8 +98,7 @@ class Embed(nn.Module):
 
     def forward(self, state: State) -> dict[str, Tensor]:
         ids = need(state, "ids", READER)
-        if ids.shape[1] > 1 and not ids.is_meta:  # looking at one token more would wait for a device
-            check_ids(ids, self.token.num_embeddings, READER)
+        check_ids(ids, self.token.num_embeddings, READER)
         return {"embeds": self.token(ids)}
 
 
@@ -129,8 +128,7 @@ class Advance(nn.Module):
         embeds, at, order = need(state, "embeds", READER), int(state["at"]), state.get("order")
         rows: Rows = state["cache.rows"]
         if order is not None:
-            for each in rows:
-                each.copy_(each[order])
+            kv_cache.reorder_rows(rows, order)
         made = {"h": embeds, "bias": self.relative.last(at + 1), "keys": rows[0] if rows else None}
         return {**made, "at": at + 1, "cache.rows": rows}
 

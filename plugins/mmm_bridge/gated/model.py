@@ -12,6 +12,7 @@ from mmm_bridge.gated.attention import MediaAttention
 from mmm_bridge.gated.config import GatedConfig
 from mmm_bridge.gated.rows import Rows, find_rows
 from mmm_graph.errors import RunError, problem
+from mmm_graph.nn import kv_cache
 from mmm_graph.nn.gated import GatedUnit
 from mmm_graph.nn.mlp import Mlp
 from mmm_graph.nn.parts import known, need
@@ -105,8 +106,8 @@ class Layer(nn.Module):
         """The same for tokens after the prompt."""
         kv, seen = cache
         if order is not None:
-            kv.copy_(kv[:, order])
-            seen.copy_(seen[order])
+            kv_cache.reorder(kv, order, kv.shape[3])
+            kv_cache.reorder_rows((seen,), order)
         if not seen.shape[1]:
             return None
         look: Tensor = self.attn(self.norm(h), kv, seen[:, None, None])
