@@ -86,7 +86,7 @@ def test_ids_are_those_of_transformers_from_the_file_of_merges(clip_folder, tmp_
 
 
 @pytest.mark.parametrize(
-    "content", [b"no archive", gzip.compress(b"#version\na b c\n"), gzip.compress(b"a b\n")]
+    "content", [b"no archive", gzip.compress(b"#version\na b c\n", mtime=0), gzip.compress(b"a b\n", mtime=0)]
 )
 def test_another_file_in_place_of_the_merges(tmp_path, content):
     (tmp_path / "pairs.txt.gz").write_bytes(content)
