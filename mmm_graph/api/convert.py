@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,9 @@ def _open_folder(folder: Path, link: str, registry: Registry, single: SingleFile
         raise InputError(problem("E612", message, hint=hint))
     if is_gguf:
         return open_gguf(folder, link, registry)
-    return replace(open_foreign(folder, link, registry), read_shapes=lambda: open_checkpoint(folder).shapes)
+    return replace(
+        open_foreign(folder, link, registry), read_shapes=cache(lambda: open_checkpoint(folder).shapes)
+    )
 
 
 def _translated(foreign: Foreign) -> dict[str, Any]:

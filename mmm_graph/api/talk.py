@@ -41,7 +41,7 @@ class Talk:
         self.system = system
         names = [n for n, m in graph.models.items() if m.kind.partition(".")[0] == "tokenizer"]
         self._tokenizer = names[0] if len(names) == 1 else None
-        self.messages: list[dict[str, Any]] = []
+        self.messages: list[dict[str, Any]]
         self.forget()
 
     def forget(self) -> None:

@@ -41,7 +41,7 @@ def gguf_config(path: Path) -> dict[str, Any]:
     """What the file says of its model, as a config: the fields of its head, and under `tensors` the names of all.
 
     Raises:
-        RunError: as of `gguf_shapes`.
+        RunError: as of `read_header`.
     """
     header = read_header(path)
     return {**header.fields, "tensors": tuple(header.tensors)}

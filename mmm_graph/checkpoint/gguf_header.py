@@ -67,7 +67,7 @@ def read_header(path: Path) -> Header:
     try:
         stat = path.stat()
         return _read(path, stat.st_size, stat.st_mtime_ns)
-    except (OSError, ValueError, OverflowError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, TypeError, OverflowError, RecursionError, struct.error) as error:
         hint = "the file is damaged, still being written, or something else; fetch it again"
         raise RunError(problem("E605", f"{path} cannot be read as GGUF: {error}", hint=hint)) from error
 

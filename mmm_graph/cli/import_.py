@@ -49,7 +49,7 @@ def import_(  # noqa: PLR0913 - one argument an option
     """Write a graph file that runs the pipeline in SOURCE. Weights stay where they are.
 
     SOURCE is a folder that save_pretrained or OpenCLIP wrote, a .safetensors file with all models of Stable Diffusion
-    or FLUX.1, or hf:org/repo.
+    or FLUX.1, a .gguf file of a language model, or hf:org/repo.
     """
     from mmm_graph.api.convert import SingleFile, import_graph
 

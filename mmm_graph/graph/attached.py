@@ -174,8 +174,8 @@ def _through(names: Iterable[str], guests: Sequence[Guest]) -> Iterator[str]:
 
 def _named(guest: Guest, index: int) -> dict[str, Part]:
     """Parts of a copy by their names in the host."""
-    name, num = guest.at.node.name, len(guest.parts)
-    return {copy_name(name, copy_key(index, part.name, num)): part for part in guest.parts}
+    name, parts = guest.at.node.name, guest.parts
+    return {copy_name(name, copy_key(index, part.name, len(parts))): part for part in parts}
 
 
 def _table(own: Sequence[Part], guests: Sequence[Guest]) -> tuple[Part, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 from mmm_graph.graph.attached import guest_parts
 from mmm_graph.graph.graph import Call
 from mmm_graph.plan.block import Blocks
-from mmm_graph.plan.cost import DTYPE_BYTES, bytes_of, call_flops, parts_of
+from mmm_graph.plan.cost import bytes_of, call_flops, parts_of
 from mmm_graph.plan.memory import Resident, buffer_bytes
 from mmm_graph.plan.offload import uses_of
 from mmm_graph.plan.place import Plan, Slice
@@ -95,10 +95,11 @@ def _offloaded(blocks: Blocks, name: str, piece: Slice, weights: int) -> tuple[s
         return words, weights
     model = blocks.graph.models[name]
     guests = guest_parts(model, blocks.registry)
-    own = [part.params for part in _own(blocks, name, piece) if part.name not in guests]
+    parts = _own(blocks, name, piece)
+    own = [bytes_of(model, [part]) for part in parts if part.name not in guests]
     most = max(own) * min(said.ahead + 1, len(own))
-    most += sum(part.params for part in _own(blocks, name, piece) if part.name in guests)
-    return f"{words}, {said.ahead} ahead", most * DTYPE_BYTES[model.dtype or "f32"]
+    most += bytes_of(model, [part for part in parts if part.name in guests])
+    return f"{words}, {said.ahead} ahead", most
 
 
 def _own(blocks: Blocks, name: str, piece: Slice) -> Sequence[Part]:

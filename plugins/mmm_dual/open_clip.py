@@ -9,13 +9,19 @@ from mmm_dual.folders import CLIP_TEMPLATE, SIGLIP_TEMPLATE
 from mmm_dual.open_clip_config import MODEL, read_text, read_vision
 from mmm_dual.zero_shot import Tree, temperature, tokenizer, zero_shot
 from mmm_graph.registry import Fields, Foreign, read_image_processor
+from mmm_graph.registry.foreign_image import CLIP_MEAN, CLIP_STD
 
 WEIGHTS, PICKLE = "open_clip_model.safetensors", "open_clip_pytorch_model.bin"
 TOKENIZERS = ("tokenizer.json", "vocab.json")
-MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 PIXELS = Fields(
     sizes={},
-    others={"size": None, "mean": MEAN, "std": STD, "interpolation": "bicubic", "resize_mode": "shortest"},
+    others={
+        "size": None,
+        "mean": CLIP_MEAN,
+        "std": CLIP_STD,
+        "interpolation": "bicubic",
+        "resize_mode": "shortest",
+    },
     fixed={"mode": "RGB"},
     meaningless=("fill_color",),
 )

@@ -78,7 +78,11 @@ class Chats:
             rows.ids.append(ids)
             rows.labels.append([id_ if k in learnt else IGNORED for k, id_ in enumerate(ids)])
             counted.append(places)
-        rows.places = [_numbered(places, rows.media) for places in counted]
+        before = dict(_running(rows.media))  # numbers are over all media: one type after the other
+        rows.places = [
+            [NO_MEDIUM if place is None else before[place[0]] + place[1] for place in places]
+            for places in counted
+        ]
         return rows
 
     def template(self, name: str | None) -> ChatTemplate:
@@ -193,12 +197,6 @@ def _covered(pieces: Sequence[Encoding], text: str, spans: Spans) -> set[int]:
             if others.strip() and not text[max(a, first) : min(b, last)].strip():
                 found.discard(i)
     return found
-
-
-def _numbered(places: Sequence[tuple[str, int] | None], media: Mapping[str, Sequence[Any]]) -> list[int]:
-    """Numbers over all media: one type after the other."""
-    before = dict(_running(media))
-    return [NO_MEDIUM if place is None else before[place[0]] + place[1] for place in places]
 
 
 def _running(media: Mapping[str, Sequence[Any]]) -> Iterator[tuple[str, int]]:

@@ -31,7 +31,8 @@ class Padding:
         Raises:
             RunError: E707, there is no token to pad with, and rows differ.
         """
-        if self.pad_id is None and any(len(row) < self._width(rows) for row in rows):
+        width = self._width(rows)
+        if self.pad_id is None and any(len(row) < width for row in rows):
             message = "texts differ in length and the tokenizer has no padding token"
             hint = "set pad_token to a token of the vocabulary, or to `eos` to pad with the token that ends a text"
             raise RunError(problem("E707", message, hint=hint))

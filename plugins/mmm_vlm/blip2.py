@@ -7,7 +7,6 @@ from mmm_vlm import common
 from mmm_vlm.common import Tree
 from mmm_vlm.places import link_to
 
-VISION = "blip_2_vision_model"
 FIELDS = Fields(
     sizes={},
     others={

@@ -29,23 +29,23 @@ WIDTHS = ("in_dim", "out_dim")
 """Of an adaptor, which its neighbours in a graph say."""
 SETTINGS = "tokenizer_config.json"
 TEMPLATES = ("chat_template.jinja", "chat_template.json")
-LEFT_OUT = ("top_k", "min_p", "repetition_penalty", "no_repeat_ngram_size", "length_penalty", "num_beams")
 PLAIN = {
     "top_k": 50,
+    "min_p": None,
     "repetition_penalty": 1.0,
+    "no_repeat_ngram_size": 0,
     "length_penalty": 1.0,
     "num_beams": 1,
-    "no_repeat_ngram_size": 0,
 }
-"""Values that transformers has where nothing is said."""
+"""What of a generation_config.json is left out, and the values that transformers has where nothing is said."""
 
 
 def params(foreign: Foreign) -> Tree:
     """How long an answer is and how it is drawn, as the checkpoint's generation_config.json says."""
     said = foreign.beside("generation_config.json")
     draws = bool(said.get("do_sample", False))
-    for name in LEFT_OUT:
-        if said.get(name) not in (None, PLAIN.get(name)):
+    for name, usual in PLAIN.items():
+        if said.get(name) not in (None, usual):
             foreign.notes.append(
                 f"{name}: {said[name]} of generation_config.json is left out: see llm.generate"
             )

@@ -98,7 +98,8 @@ def _models(foreign: Foreign, said: Mapping[str, Any]) -> Tree:
     llm = common.decoder(foreign, foreign.link, {"model_type": "llama", **text})
     extra = said["additional_vocab_size"]
     if extra:
-        llm["config"] |= {"vocab_size": said["vocab_size"] + extra, "extra_tokens": extra}
+        own = {"vocab_size": said["vocab_size"] + extra, "extra_tokens": extra}
+        llm["config"] = {**llm.get("config", {}), **own}
     every = said["cross_layer_interval"]
     return {**found, "llm": {**llm, "attach": [{"model": "xattn", "at": "blocks", "every": every}]}}
 

@@ -9,7 +9,7 @@ from typing import Any
 from mmm_graph.registry import Foreign, read_image_processor
 from mmm_vlm import common
 from mmm_vlm.common import Tree
-from mmm_vlm.llava import VISION, conversation, look_at, one_square, tiled
+from mmm_vlm.llava import TEMPLATES, conversation, look_at, one_square, tiled
 from mmm_vlm.places import Places, find_places, link_to
 
 L14: Tree = {
@@ -25,7 +25,6 @@ TOWERS: Mapping[str, Tree] = {
 }
 """Towers that are known by name: what their vision_config says."""
 FAMILIES = {"LlavaLlamaForCausalLM": "llama", "LlavaMistralForCausalLM": "mistral"}
-TEMPLATES = {"llama": "vicuna_v1", "mistral": "mistral_instruct"}
 OWN = (
     *("mm_", "image_", "tune_mm_", "freeze_mm_", "unfreeze_mm_", "tokenizer_", "use_mm_", "vision_tower"),
     "max_sequence_length",
@@ -48,7 +47,7 @@ def import_llava_own(foreign: Foreign) -> Tree:
     tower, link = _tower(foreign, places)
     text = {name: value for name, value in said.items() if not name.startswith(OWN)}
     models: Tree = {
-        "vision": common.part(foreign, VISION[tower["model_type"]], link, tower),
+        "vision": common.part(foreign, "CLIPVisionModel", link, tower),
         "bridge": _bridge(foreign, places),
     }
     llm = common.decoder(foreign, link_to(foreign, places.llm), {**text, "model_type": family})
@@ -78,7 +77,7 @@ def _tower(foreign: Foreign, places: Places) -> tuple[Tree, str]:
         found, link = config.get("vision_config") or config, f"{foreign.link}/{name}"
     elif name in TOWERS:
         found, link = TOWERS[name], f"hf:{name}"
-    if found.get("model_type") not in VISION:
+    if found.get("model_type") != "clip_vision_model":  # images are made ready for CLIP
         raise ValueError(
             f"mm_vision_tower {name!r} is not known; known are {', '.join(TOWERS)}, or put the tower's folder, with "
             "its config.json and weights, into this one and name it there"
@@ -101,13 +100,16 @@ def _bridge(foreign: Foreign, places: Places) -> Tree:
 
 def _pixels(said: Mapping[str, Any], tower: Mapping[str, Any]) -> Tree:
     """The node that prepares images: CLIP's processor, after padding, or tiles."""
-    side, form = tower["image_size"], said.get("image_aspect_ratio", "square")
+    side, form = tower.get("image_size", 224), said.get("image_aspect_ratio", "square")
     plain = {"size": {"shortest_edge": side}, "crop_size": side}
     if form == "anyres":
         merge = said.get("mm_patch_merge_type", "flat")
         if merge != "spatial_unpad":
             raise ValueError(f"mm_patch_merge_type: {merge!r} is not supported; expected 'spatial_unpad'")
-        grids = [[height, width] for width, height in said["image_grid_pinpoints"]]
+        pinpoints = said.get("image_grid_pinpoints")
+        if not pinpoints:
+            raise ValueError("image_grid_pinpoints is missing, which image_aspect_ratio: 'anyres' needs")
+        grids = [[height, width] for width, height in pinpoints]
         return read_image_processor(
             {**plain, "image_processor_type": "LlavaNextImageProcessor", "image_grid_pinpoints": grids}
         )

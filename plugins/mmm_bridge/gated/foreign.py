@@ -33,14 +33,19 @@ OPEN_FLAMINGO: Mapping[str, str | Cut] = {
     "mlp_gate": "ff_gate",
 }
 MAX_BLOCKS = 128
+GATES = {"float": "scalar", "vector": "vector"}
+"""Their alpha_type -> our form of a gate."""
 
 
 def read_idefics(theirs: Mapping[str, Any]) -> dict[str, Any]:
     """Our config from that of an IdeficsForVisionText2Text; `every:` of the attachment is its cross_layer_interval.
 
     Raises:
-        ValueError: an activation that we do not compute.
+        ValueError: an activation or a form of gates that we do not compute.
     """
+    form = theirs.get("alpha_type", "float")
+    if form not in GATES:
+        raise ValueError(f"alpha_type: {form!r} is not supported; expected one of {', '.join(GATES)}")
     width, heads = theirs.get("hidden_size", 4096), theirs.get("num_attention_heads", 32)
     return {
         "width": width,
@@ -53,7 +58,7 @@ def read_idefics(theirs: Mapping[str, Any]) -> dict[str, Any]:
         "mlp": "gated",
         "activation": read_activation("hidden_act", theirs.get("hidden_act", "silu")),
         "qk_norm": theirs.get("qk_layer_norms", False),
-        "gate": "vector" if theirs.get("alpha_type", "float") == "vector" else "scalar",
+        "gate": GATES[form],
         "media": "last",
     }
 
