@@ -17,7 +17,7 @@ from pydantic_core import PydanticUndefined
 
 from mmm_graph.graph.compile import compile_graph
 from mmm_graph.registry import load_registry
-from mmm_graph.spec import base, graph, load_spec, node, offload, params, plan, training
+from mmm_graph.spec import base, graph, load_spec, node, offload, params, plan, training, watching
 from mmm_graph.train import stage
 from mmm_graph.view import to_svg
 
@@ -32,8 +32,16 @@ MODELS: tuple[type[BaseModel], ...] = (
         node.SubgraphSpec,
     ),
     *(node.NodeSpec, node.LoopSpec, node.CollectSpec, node.PreviewSpec, graph.OutputSpec, graph.EvalSpec),
-    *(training.TrainSpec, training.StageSpec, training.DataSpec, training.LossSpec, training.UpdateSpec),
+    *(
+        training.TrainSpec,
+        training.StageSpec,
+        training.GroupSpec,
+        training.DataSpec,
+        training.LossSpec,
+        training.UpdateSpec,
+    ),
     *(training.TrainEntry, training.LoraSpec, training.OptimSpec, training.EmaSpec, training.StageEval),
+    *(watching.CacheSpec, watching.SamplesSpec, watching.StopSpec),
     *(plan.ParallelSpec, plan.PlanSpec, plan.StagePlace, plan.AxisSpec, plan.LoopPlan, offload.OffloadSpec),
 )
 TITLES = {
@@ -51,6 +59,7 @@ TITLES = {
     "EvalSpec": "An evaluation: `eval.NAME`",
     "TrainSpec": "Training: `train`",
     "StageSpec": "A stage: `train.stages.NAME`",
+    "GroupSpec": "Batches of samples alike: `group` of a stage",
     "DataSpec": "A data source: `data`",
     "LossSpec": "A term of the loss: `loss.NAME`",
     "UpdateSpec": "A player: `updates.NAME`",
@@ -59,6 +68,9 @@ TITLES = {
     "OptimSpec": "An optimiser: `optim`",
     "EmaSpec": "`ema`",
     "StageEval": "`eval` of a stage",
+    "CacheSpec": "`cache` of a stage",
+    "SamplesSpec": "`samples` of a stage",
+    "StopSpec": "`stop_if` of a stage",
     "ParallelSpec": "Placements: `parallel`",
     "PlanSpec": "A placement: `parallel.plans.NAME`",
     "StagePlace": "A stage of a placement",
@@ -85,6 +97,7 @@ ALIASES: tuple[tuple[Any, str], ...] = (
     (offload.Offload, "`model` or `block` or true or false or [mapping](#offloadspec)"),
     (offload.Offloads, "mapping: name to [the same](#offloadspec), or list of name, or true or false"),
     (training.Data, "[source](#dataspec), or mapping of sources"),
+    (watching.Cache, "`memory` or `disk` or true or false or [mapping](#cachespec)"),
     (training.Entries, "[entry](#trainentry), or list of entries"),
 )
 WORDS = {

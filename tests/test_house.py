@@ -26,7 +26,7 @@ SKIPPED = re.compile(
 BROAD = {
     "mmm_graph/api/save.py": "whatever a saver raises becomes an error that names the output",
     "mmm_graph/registry/load.py": "one broken plugin must not take the program down",
-    "mmm_graph/runtime/build.py": "whatever a plugin's constructor raises becomes an error that names the model",
+    "mmm_graph/runtime/construct.py": "whatever a plugin's constructor raises becomes an error that names the model",
     "mmm_graph/runtime/executor.py": "whatever a plugin raises becomes an error that names the node",
     "mmm_graph/runtime/world.py": "an error of a thread is handed to its caller",
     "mmm_graph/testing/call.py": "whatever a plugin raises is a finding",

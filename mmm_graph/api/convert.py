@@ -9,14 +9,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mmm_graph.api.single_file import check_file, is_checkpoint, open_file, open_gguf
-from mmm_graph.checkpoint.gguf import SUFFIX
+from mmm_graph.api.single_file import check_file, is_checkpoint, open_file
 from mmm_graph.checkpoint.reader import open_checkpoint
-from mmm_graph.checkpoint.source import resolve_source
 from mmm_graph.errors import InputError, problem
 from mmm_graph.graph.sections import compile_all
 from mmm_graph.registry import Foreign, Registry
-from mmm_graph.registry.foreign import open_foreign
+from mmm_graph.registry.foreign import open_foreign, open_gguf
+from mmm_graph.registry.gguf_header import SUFFIX
+from mmm_graph.registry.source import resolve_source
 from mmm_graph.spec import load_spec, to_yaml
 
 HEAD = "# yaml-language-server: $schema=.mmm/{stem}.schema.json\n# Made by `mmm import` from {source}.\n"

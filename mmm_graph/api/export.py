@@ -14,10 +14,10 @@ from torch import nn
 
 from mmm_graph.api.export_shared import find_shared, write_shared
 from mmm_graph.checkpoint.save import save_foreign
-from mmm_graph.checkpoint.source import resolve_source
 from mmm_graph.errors import InputError, did_you_mean, problem
 from mmm_graph.graph.graph import ModelNode
 from mmm_graph.registry import Layout, Registry
+from mmm_graph.registry.source import resolve_source
 
 INDEX = "model_index.json"
 

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from mmm_graph.checkpoint.load import Weights, saved_names
 from mmm_graph.checkpoint.reader import open_checkpoint
 from mmm_graph.checkpoint.save import put_together, save_tensors
-from mmm_graph.checkpoint.source import resolve_source
 from mmm_graph.errors import InputError
 from mmm_graph.graph.graph import ModelNode
 from mmm_graph.registry import Registry
 from mmm_graph.registry.foreign import open_foreign
+from mmm_graph.registry.source import resolve_source
 
 FILE, INDEX = "model.safetensors", ".index.json"
 BESIDE = (".json", ".txt", ".model", ".jinja", ".gz")

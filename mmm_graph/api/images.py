@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+from mmm_graph.nn.media import image_tensor, read_image
 
 
 def to_images(value: Any, channels: int | None = None) -> Tensor:
@@ -44,32 +44,10 @@ def to_images(value: Any, channels: int | None = None) -> Tensor:
     return _checked(torch.as_tensor(array))
 
 
-def read_image(path: Path, channels: int | None = None) -> Tensor:
-    """An image file as `c h w` in [0, 1]; without `channels`, c is 1 for grey files, 4 with transparency, else 3.
-
-    Raises:
-        ValueError, OSError: it cannot be read.
-    """
-    try:
-        with Image.open(path) as image:
-            return _to_tensor(image, channels)
-    except (
-        SyntaxError,
-        Image.DecompressionBombError,
-    ) as error:  # what Pillow raises for broken and huge files
-        raise ValueError(f"{path}: {error}") from error
-
-
 def _picture(value: str | Path | Image.Image, channels: int | None) -> Tensor:
     return (
-        _to_tensor(value, channels) if isinstance(value, Image.Image) else read_image(Path(value), channels)
+        image_tensor(value, channels) if isinstance(value, Image.Image) else read_image(Path(value), channels)
     )
-
-
-def _to_tensor(image: Image.Image, channels: int | None) -> Tensor:
-    mode = MODES.get(channels or 0) or (image.mode if image.mode in MODES.values() else "RGB")
-    array = np.asarray(image.convert(mode), dtype=np.float32) / 255
-    return torch.from_numpy(array.copy()).reshape(*array.shape[:2], -1).permute(2, 0, 1).contiguous()
 
 
 def _stack(images: Sequence[Tensor]) -> Tensor:

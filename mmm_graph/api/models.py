@@ -78,6 +78,7 @@ class Models:
                 del built[name]
         todo = needed - built.keys()
         if todo:
+            self._check_loras({name: nodes[name] for name in sorted(todo)})
             found = build_models(
                 nodes,
                 self._registry,
@@ -88,6 +89,23 @@ class Models:
             )
             self._check_hashes(found)
             built.update(found)
+
+    def _check_loras(self, nodes: Mapping[str, ModelNode]) -> None:
+        """A folder of weights is laid over by model; a LoRA that training has left there is not a model."""
+        for name, node in nodes.items():
+            file = f"{name}.lora.safetensors"
+            attached = {
+                lora.source.partition("#")[0].rpartition("/")[2].removeprefix("file:") for lora in node.attach
+            }
+            if self._weights is None or file in attached or not (self._weights / file).is_file():
+                continue
+            message = (
+                f"{self._weights} has a LoRA of {name}, which weights from a folder are laid over without"
+            )
+            hint = (
+                f'run {self._weights / "graph.yaml"}, or give the model attach: [{{lora: "file:.../{file}"}}]'
+            )
+            raise InputError(problem("E855", message, node.place, hint))
 
     def _check_hashes(self, built: Mapping[str, Built]) -> None:
         for name in sorted(built.keys() & self.expected.keys()):

@@ -20,11 +20,13 @@ from mmm_graph.api.inputs import FILES, make_request
 from mmm_graph.api.models import Models
 from mmm_graph.api.needs import models_for, of_same_models
 from mmm_graph.api.origin import Origin, make_origin
+from mmm_graph.api.samples import SAMPLE_TOOLS
 from mmm_graph.api.weights import check_weights, write_weights
 from mmm_graph.errors import InputError, MmmError, Problem, did_you_mean, problem
 from mmm_graph.graph.compile import compile_graph
 from mmm_graph.graph.graph import Graph, ModelNode
 from mmm_graph.graph.sections import compile_all
+from mmm_graph.graph.weights import configs_of_weights
 from mmm_graph.plan.arrange import arrange, check_plans
 from mmm_graph.plan.place import Plan, make_plan
 from mmm_graph.registry import Notifier, Registry, load_registry
@@ -131,7 +133,7 @@ class Session:
         """
         compiled = compile_all(self.spec, self.registry)
         check_plans(self.spec, compiled.get("main"), self.registry)
-        return tuple(w for graph in compiled.values() for w in graph.warnings)
+        return tuple(dict.fromkeys(w for graph in compiled.values() for w in graph.warnings))
 
     def plan(self, graph: Graph | None = None) -> Plan:
         """Who does what in the session's graph, or in that one; without a plan everything is on rank 0.
@@ -164,9 +166,8 @@ class Session:
         """
         chosen = TrainOptions(device=str(self.device), **options)
         folder = Path(out)
-        records = run_training(
-            self.spec, self.registry, folder, stages=stages or None, options=chosen, cancel=self._cancel
-        )
+        more: dict[str, Any] = {"options": chosen, "cancel": self._cancel, "sample_tools": SAMPLE_TOOLS}
+        records = run_training(self.spec, self.registry, folder, stages=stages or None, **more)
         self._models = Models(self.registry, self.base, self.device, folder, self.world)
         return records
 
@@ -178,7 +179,7 @@ class Session:
         target, nodes = Path(folder), self.graph.models
         saved = [name for name, node in nodes.items() if self.registry.models[node.kind].weights]
         write_weights({name: self._models.get(nodes, name) for name in saved}, target)
-        write_graph(self.spec, target, saved)
+        write_graph(self.spec, target, saved, configs_of_weights(self.spec, self.registry, saved))
         return target / "graph.yaml"
 
     def export(self, folder: str | Path, models: Sequence[str] | None = None) -> tuple[str, ...]:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 
-from mmm_graph.checkpoint.gguf import gguf_config
 from mmm_graph.checkpoint.load import Weights
-from mmm_graph.checkpoint.reader import PICKLES, open_checkpoint
+from mmm_graph.checkpoint.reader import open_checkpoint
 from mmm_graph.errors import InputError, problem
 from mmm_graph.graph.graph import ModelNode
 from mmm_graph.registry import Foreign, Registry, resolve
 from mmm_graph.registry.foreign import recognise
+from mmm_graph.registry.weight_files import PICKLES
 
 SHOWN = 8
 
@@ -31,16 +31,6 @@ def open_file(path: Path, link: str, registry: Registry, options: Mapping[str, s
         RunError: E604, a pickle; E605, a damaged file.
     """
     return recognise(path, link, registry, open_checkpoint(path).shapes, options)
-
-
-def open_gguf(path: Path, link: str, registry: Registry) -> Foreign:
-    """A GGUF file, whose head is a config: importers and layouts know it by its architecture, such as `gguf.llama`.
-
-    Raises:
-        RunError: E605, E633, a file that cannot be read.
-    """
-    said = gguf_config(path)
-    return Foreign(path, link, registry, f"gguf.{said.get('general.architecture', 'unknown')}", said)
 
 
 def check_file(foreign: Foreign, models: Mapping[str, ModelNode], registry: Registry) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmm_graph.api.wav import read_wav
+from mmm_graph.nn.media import read_sound
 
 
 def to_sounds(value: Any, rate: int | None = None, channels: int | None = None) -> Tensor:
@@ -43,21 +43,3 @@ def to_sounds(value: Any, rate: int | None = None, channels: int | None = None) 
     if not bool((sound.abs() <= 1).all()):
         raise ValueError(f"samples are from -1 to 1, found up to {float(sound.abs().max()):g}")
     return sound.float().reshape((1,) * (3 - sound.dim()) + tuple(sound.shape))
-
-
-def read_sound(path: Path, rate: int | None, channels: int | None = None) -> Tensor:
-    """A WAV file as `c n` in [-1, 1].
-
-    Raises:
-        ValueError, OSError: it cannot be read, or has another rate.
-    """
-    samples, found = read_wav(path)
-    if rate is None:
-        raise ValueError(
-            f"{path} has {found} Hz; write the type of the input with its rate: Audio[b,1,n]{{{found}}}"
-        )
-    if found != rate:
-        hint = f"ffmpeg -i {path.name} -ar {rate} sound.wav resamples it"
-        raise ValueError(f"{path} has {found} Hz, expected {rate} Hz; nothing is resampled here: {hint}")
-    sound = torch.from_numpy(np.ascontiguousarray(samples))
-    return sound.mean(0, keepdim=True) if channels == 1 else sound

@@ -7,15 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image, ImageSequence
+from PIL import Image
 from torch import Tensor
 
 from mmm_graph.api.images import to_images
-
-FILMS = frozenset(
-    (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".ogv")
-)
-"""Endings of files that Pillow cannot read."""
+from mmm_graph.nn.media import read_frames, refuse_films
 
 
 def to_videos(value: Any) -> Tensor:
@@ -33,7 +29,7 @@ def to_videos(value: Any) -> Tensor:
         ValueError, OSError: not a video, values out of range, or sizes that differ.
     """
     if isinstance(value, str | Path):
-        return to_images(_frames(Path(value)), 3)[None]
+        return to_images(read_frames(Path(value)), 3)[None]
     if isinstance(value, list | tuple) and value and all(map(_of_pictures, value)):
         return _stack([to_images(_still(video), 3) for video in value])
     if _of_pictures(value):
@@ -50,36 +46,17 @@ def _of_pictures(value: Any) -> bool:
     return isinstance(value, list | tuple) and any(isinstance(v, str | Path | Image.Image) for v in value)
 
 
-def _frames(path: Path) -> list[Image.Image]:
-    """All frames of an animated picture."""
-    _refuse_films(path)
-    try:
-        with Image.open(path) as image:
-            return [frame.convert("RGB") for frame in ImageSequence.Iterator(image)]
-    except (
-        SyntaxError,
-        Image.DecompressionBombError,
-    ) as error:  # what Pillow raises for broken and huge files
-        raise ValueError(f"{path}: {error}") from error
-
-
 def _still(frames: Sequence[Any]) -> list[Any]:
     """The frames as given, none of which is a video itself."""
     for frame in frames:
         if not isinstance(frame, str | Path):
             continue
-        _refuse_films(Path(frame))
+        refuse_films(Path(frame))
         with Image.open(frame) as image:
             if getattr(image, "n_frames", 1) > 1:
                 hint = "a list of files is the frames of one video"
                 raise ValueError(f"{frame} has {image.n_frames} frames itself; {hint}")
     return list(frames)
-
-
-def _refuse_films(path: Path) -> None:
-    if path.suffix.lower() in FILMS:
-        hint = f"ffmpeg -i {path.name} frames/%05d.png, and give the list of these files"
-        raise ValueError(f"{path} is not decoded here; extract its frames first: {hint}")
 
 
 def _stack(videos: Sequence[Tensor]) -> Tensor:

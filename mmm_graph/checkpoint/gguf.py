@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from mmm_graph.checkpoint.gguf_header import Entry, Header, read_header
 from mmm_graph.checkpoint.stream import lent, read_at
 from mmm_graph.errors import RunError, problem
+from mmm_graph.registry.gguf_header import Entry, Header, read_header
 
-SUFFIX = ".gguf"
 DTYPES: Mapping[str, torch.dtype] = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
     "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8,
@@ -35,16 +33,6 @@ def gguf_shapes(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]
     _check_types(path, header)
     shapes = {_full(header, name): entry.shape for name, entry in header.tensors.items()}
     return shapes, {name: value for name, value in header.fields.items() if isinstance(value, str)}
-
-
-def gguf_config(path: Path) -> dict[str, Any]:
-    """What the file says of its model, as a config: the fields of its head, and under `tensors` the names of all.
-
-    Raises:
-        RunError: as of `read_header`.
-    """
-    header = read_header(path)
-    return {**header.fields, "tensors": tuple(header.tensors)}
 
 
 def stream_gguf(path: Path, names: Sequence[str]) -> Iterator[tuple[str, Tensor]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -14,13 +13,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from mmm_graph.checkpoint.gguf import SUFFIX, gguf_shapes, stream_gguf
+from mmm_graph.checkpoint.gguf import gguf_shapes, stream_gguf
 from mmm_graph.checkpoint.stream import stream
 from mmm_graph.errors import RunError, problem
+from mmm_graph.registry.gguf_header import SUFFIX
+from mmm_graph.registry.weight_files import INDEX, PICKLES, find_file, read_index
 
-PICKLES = (".bin", ".pt", ".pth", ".ckpt")
-USUAL = ("diffusion_pytorch_model", "model")
-"""Names that diffusers and transformers give to a model's file; others beside it, such as model.fp16, are variants."""
 CHUNK_BYTES = 1 << 22
 
 
@@ -75,13 +73,13 @@ def open_checkpoint(path: Path) -> Checkpoint:
             cannot be read.
     """
     if path.is_dir():
-        path = _in_folder(path)
+        path = find_file(path)
     if path.suffix in PICKLES:
         hint = "convert it to .safetensors, which holds nothing but tensors"
         raise RunError(
             problem("E604", f"{path} is a pickle, which can run any code when it is loaded", hint=hint)
         )
-    if path.name.endswith(".index.json"):
+    if path.name.endswith(INDEX):
         return _open_index(path)
     if path.suffix == SUFFIX:
         shapes, texts = gguf_shapes(path)
@@ -106,40 +104,8 @@ def hash_file(digest: Any, path: Path) -> None:
             digest.update(chunk)
 
 
-def _in_folder(folder: Path) -> Path:
-    for pattern in ("*.safetensors.index.json", "*.safetensors", f"*{SUFFIX}"):
-        found = sorted(folder.glob(pattern))
-        usual = [f for f in found if f.name.partition(".safetensors")[0] in USUAL]
-        if len(found) == 1 or len(usual) == 1:
-            return (usual or found)[0]
-        if found:
-            names = ", ".join(f.name for f in found)
-            message = f"{folder} holds several checkpoints: {names}"
-            raise RunError(problem("E606", message, hint="name the file instead of the folder"))
-    pickles = sorted(f for f in folder.iterdir() if f.suffix in PICKLES)
-    if pickles:
-        return pickles[0]
-    raise RunError(
-        problem("E605", f"{folder} holds no .safetensors or .gguf file", hint="name the folder that does")
-    )
-
-
 def _open_index(path: Path) -> Checkpoint:
-    try:
-        table: dict[str, object] = json.loads(path.read_text())["weight_map"]
-        files = {str(name): path.parent / str(file) for name, file in table.items()}
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise RunError(problem("E605", f"{path} is not a shard index: {error}")) from error
-    outside = sorted(file for file in map(str, table.values()) if Path(file).name != file)
-    if outside:
-        message = f"{path} names a shard that is not beside it: {outside[0]!r}"
-        raise RunError(
-            problem("E605", message, hint="shards stand in the folder of their index; fetch it again")
-        )
-    lost_files = sorted({file.name for file in files.values() if not file.is_file()})
-    if lost_files:
-        message = f"{path} names {', '.join(lost_files[:5])}, which is not there"
-        raise RunError(problem("E605", message, hint="fetch the missing shard"))
+    files = read_index(path)
     shapes: dict[str, tuple[int, ...]] = {}
     metadata: Mapping[str, str] = {}
     for file in sorted(set(files.values())):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -85,7 +86,11 @@ def put_together(ours: Mapping[str, Tensor], rows: Mapping[str, Theirs], layout:
 def save_tensors(
     tensors: Mapping[str, Tensor], path: Path, *, metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Save named tensors; tied ones are written once, under the first name."""
+    """Save named tensors; tied ones are written once, under the first name.
+
+    Raises:
+        RunError: E741, the file cannot be written (a full disk); the one that was there is as it was.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     seen: set[tuple[int, tuple[int, ...], tuple[int, ...]]] = set()
     kept: dict[str, Tensor] = {}
@@ -102,5 +107,8 @@ def save_tensors(
         save_file(kept, temporary, metadata=dict(metadata or {}))
         temporary.chmod(mode)
         temporary.replace(path)
+    except SafetensorError as error:
+        hint = "free some space, or write elsewhere; a file that was there before is as it was"
+        raise RunError(problem("E741", f"{path} cannot be written: {error}", hint=hint)) from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from io import FileIO
 from math import prod
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mmm_graph.errors import RunError, problem
+from mmm_graph.registry.weight_files import read_safetensors_header
 
 DTYPES: Mapping[str, torch.dtype] = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
@@ -21,8 +21,6 @@ DTYPES: Mapping[str, torch.dtype] = {
     "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8,
     "U64": torch.uint64, "U32": torch.uint32, "U16": torch.uint16, "U8": torch.uint8, "BOOL": torch.bool,
 }  # fmt: skip
-LENGTH_BYTES = 8
-"""The file starts with the length of its header, a little-endian number; then comes the header, JSON; then numbers."""
 
 
 def stream(path: Path, names: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
@@ -36,7 +34,7 @@ def stream(path: Path, names: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
     """
     try:
         with path.open("rb", buffering=0) as file:
-            header, start = _header(file)
+            header, start = read_safetensors_header(file)
             sizes = [header[name]["data_offsets"] for name in names]
             memory = lent(max((last - first for first, last in sizes), default=0))
             for name in names:
@@ -51,12 +49,6 @@ def lent(num_bytes: int) -> Tensor:
     if not num_bytes:
         return torch.empty(0, dtype=torch.uint8)
     return torch.frombuffer(mmap(-1, num_bytes), dtype=torch.uint8)
-
-
-def _header(file: FileIO) -> tuple[Mapping[str, Any], int]:
-    """(what is where, the place of the first number)."""
-    length = int.from_bytes(file.read(LENGTH_BYTES), "little")
-    return json.loads(file.read(length)), LENGTH_BYTES + length
 
 
 def _read(file: FileIO, entry: Mapping[str, Any], start: int, memory: Tensor) -> Tensor:

@@ -27,12 +27,21 @@ HELP = (
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the first answer."
 )
 @click.option("--system", help="A system message.")
+@click.option(
+    "--prefix-cache",
+    type=click.IntRange(0),
+    default=256,
+    show_default=True,
+    metavar="MIB",
+    help="For keys and values of what was said before, so that they are not computed again; 0 = as the file says.",
+)
 @click.pass_obj
 def chat(app: App, /, **options: Any) -> int:
     """Talk with FILE, a graph whose input is of kind Chat (or Text) and whose output is Text.
 
     Questions come from the terminal, or a line each from a pipe; answers go to stdout as they are made.
     """
+    from mmm_graph.api.prefixes import with_prefix_cache
     from mmm_graph.api.session import Session
     from mmm_graph.api.talk import Talk
 
@@ -47,6 +56,7 @@ def chat(app: App, /, **options: Any) -> int:
         plan=options["plan_name"],
         warn=lambda found: warn(found, as_json=False),
     )
+    session.spec = with_prefix_cache(session.spec, session.registry, options["prefix_cache"])
     return _Terminal(Talk(session, options["system"]), options["seed"]).run()
 
 

@@ -23,7 +23,7 @@ def check(app: App, file: Path, sets: tuple[str, ...], params_file: Path | None,
     spec = load_spec(file, sets=parse_sets(sets), params_file=params_file)
     graphs = compile_all(spec, app.registry())
     check_plans(spec, graphs.get("main"), app.registry())
-    warnings = [w for g in graphs.values() for w in g.warnings]
+    warnings = [*dict.fromkeys(w for g in graphs.values() for w in g.warnings)]
     for found in warnings:
         warn(found, as_json)
     counts = {name: sum(1 for _ in g.walk()) for name, g in graphs.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,29 @@ def eval_(app: App, /, **options: Any) -> int:
     if options["as_json"]:
         emit("done", outputs={}, metrics=metrics)
         return 0
-    width = max((len(k) for k in metrics), default=0)
-    for name, value in metrics.items():
-        click.echo(f"{name:<{width}}  {value:.4f}")
+    for line in metric_lines(metrics):
+        click.echo(line)
     return 0
+
+
+def metric_lines(metrics: Mapping[str, float]) -> Iterator[str]:
+    """A line for each metric; a table of evaluations and metrics where several evaluations share one."""
+    rows: dict[str, dict[str, float]] = {}
+    for name, value in metrics.items():
+        evaluation, _, metric = name.partition(".")
+        rows.setdefault(evaluation, {})[metric] = value
+    heads = list(dict.fromkeys(metric for row in rows.values() for metric in row))
+    if len(heads) == len(metrics):
+        width = max((len(name) for name in metrics), default=0)
+        yield from (f"{name:<{width}}  {value:.4f}" for name, value in metrics.items())
+        return
+    first = max(map(len, rows))
+    widths = [max(len(head), *(len(_cell(row, head)) for row in rows.values())) for head in heads]
+    yield " " * first + "".join(f"  {head:>{width}}" for head, width in zip(heads, widths, strict=True))
+    for name, row in rows.items():
+        cells = (f"  {_cell(row, head):>{width}}" for head, width in zip(heads, widths, strict=True))
+        yield (f"{name:<{first}}" + "".join(cells)).rstrip()
+
+
+def _cell(row: Mapping[str, float], metric: str) -> str:
+    return f"{row[metric]:.4f}" if metric in row else ""

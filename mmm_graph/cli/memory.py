@@ -9,22 +9,27 @@ from pathlib import Path
 from typing import Any
 
 from mmm_graph.errors import Problem, problem
+from mmm_graph.plan.devices import Device
 from mmm_graph.plan.place import Plan
 
 
-def too_large(peaks: Sequence[Mapping[str, Any] | None], device: str, plan: Plan) -> Iterator[Problem]:
+def too_large(
+    peaks: Sequence[Mapping[str, Any] | None], device: str, plan: Plan, figures: Device | None = None
+) -> Iterator[Problem]:
     """A warning for each device whose ranks need more than it has free.
 
     Args:
         peaks: of each rank, in bytes; None where nobody knows.
-        device: "cpu" is shared by all ranks; "cuda" is one device for each.
+        device: "cpu" is shared by all ranks; "cuda" is one device for each, as is one that is not of this machine.
+        figures: of one that is not.
     """
     known = {rank: peak["bytes"] for rank, peak in enumerate(peaks) if peak is not None}
     needs: Counter[str] = Counter()
     for rank, needed in known.items():
-        needs[f"{device}:{rank}" if device == "cuda" and plan.ranks > 1 else device] += needed
+        each = (device == "cuda" or figures is not None) and plan.ranks > 1
+        needs[f"{device}:{rank}" if each else device] += needed
     for name, needed in needs.items():
-        free = free_bytes(name)
+        free = free_bytes(name) if figures is None else figures.memory
         if free is not None and needed > free:
             resident = sorted(set(plan.models) - set(plan.offload))
             hint = "offload models (docs/running.md)" if resident else "take fewer parts ahead, or more ranks"

@@ -11,13 +11,18 @@ import click
 
 from mmm_graph.cli.app import App, emit, warn
 from mmm_graph.cli.memory import too_large
-from mmm_graph.cli.options import GRAPH, as_json, overrides, parse_sets
+from mmm_graph.cli.options import GRAPH, as_json, overrides, parse_sets, tf32
 from mmm_graph.cli.show import write_text
+from mmm_graph.cli.throughput import chosen, measured, throughput_lines
+from mmm_graph.cli.units import show_bytes, show_flops
 from mmm_graph.errors import InputError, problem
 from mmm_graph.graph.compile import compile_graph
 from mmm_graph.plan.arrange import arrange
 from mmm_graph.plan.describe import Description, describe_plan
+from mmm_graph.plan.devices import SHEETS
 from mmm_graph.plan.place import make_plan
+from mmm_graph.plan.predict import PROMPT
+from mmm_graph.plan.throughput import Asked, predict_throughput
 from mmm_graph.plan.trace import trace_of
 from mmm_graph.spec import load_spec
 from mmm_graph.spec.plan_file import find_plan
@@ -42,10 +47,31 @@ from mmm_graph.spec.plan_file import find_plan
 )
 @click.option(
     "--device",
-    default="cpu",
-    show_default=True,
-    help="Whose memory the peaks are compared with: cpu, cuda ...",
+    metavar="NAME,NAME",
+    help="Whose memory the peaks are compared with, and what --throughput is of: cpu or cuda of this machine; by their "
+    f"data sheets {', '.join(SHEETS)}; or those of --device-spec. Default: these, or cpu.",
 )
+@click.option(
+    "--device-spec",
+    type=click.Path(path_type=Path),
+    help="YAML or JSON file that describes devices: see docs/running.md.",
+)
+@click.option(
+    "--throughput",
+    is_flag=True,
+    help="Predict tokens and images a second on each --device; cpu and cuda are measured for it.",
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(1),
+    help="Of --throughput: elements of a request; default: as the default inputs have.",
+)
+@click.option(
+    "--prompt-tokens",
+    type=click.IntRange(1),
+    help=f"Of --throughput: what language models read before they answer; default: {PROMPT}, or what they can.",
+)
+@tf32
 @as_json
 @click.pass_obj
 def plan(app: App, /, file: Path, as_json: bool, trace: Path | None, **options: Any) -> None:
@@ -61,18 +87,26 @@ def plan(app: App, /, file: Path, as_json: bool, trace: Path | None, **options: 
     else:
         found = find_plan(spec, options["name"])
         made = arrange(graph, app.registry(), found.spec, name=found.name, place=found.place)
+    devices = chosen(options["device"], options["device_spec"])
     told = describe_plan(graph, app.registry(), made, options["requests"])
     if trace is not None:
         _write_trace(trace, told, made.name or file.stem)
-    for warning in too_large([rank["peak"] for rank in told.data["ranks"]], options["device"], made):
-        warn(warning, as_json)
+    peaks = [rank["peak"] for rank in told.data["ranks"]]
+    for name, device in devices.items():
+        for warning in too_large(peaks, name, made, device):
+            warn(warning, as_json)
+    data = dict(told.data)
+    if options["throughput"]:
+        of = measured(devices, graph, tf32=options["tf32"])
+        asked = Asked(of, options["batch"], options["prompt_tokens"], options["requests"])
+        data["throughput"] = predict_throughput(graph, app.registry(), made, asked)
     if as_json:
-        emit("done", **told.data)
+        emit("done", **data)
         return
     click.echo(
         "params: " + (", ".join(f"{k}={v} ({spec.origins[k]})" for k, v in spec.values.items()) or "none")
     )
-    for line in plan_lines(told.data):
+    for line in (*plan_lines(data), *(throughput_lines(data["throughput"]) if options["throughput"] else ())):
         click.echo(line)
 
 
@@ -107,24 +141,24 @@ def plan_lines(data: Mapping[str, Any]) -> Iterator[str]:
 def _rank_lines(rank: Mapping[str, Any], *, told: bool) -> Iterator[str]:
     yield f"\nrank {rank['rank']} holds"
     for held in rank["holds"]:
-        size, work = _bytes(held["weight_bytes"]), _flops(held["flops_per_call"])
+        size, work = show_bytes(held["weight_bytes"]), show_flops(held["flops_per_call"])
         text = f"  {held['model']:<12} {held['kind']:<20} {size:>10} {work:>12} a call  {held['parts']}"
         said = ", ".join(filter(None, (held["shared"], held["offload"])))
         text += f"  ({said})" if said else ""
-        yield text + (f"  buffers {_bytes(held['buffer_bytes'])}" if held["buffer_bytes"] else "")
-    yield f"  {'total':<12} {'':<20} {_bytes(sum(h['weight_bytes'] for h in rank['holds'])):>10}"
+        yield text + (f"  buffers {show_bytes(held['buffer_bytes'])}" if held["buffer_bytes"] else "")
+    yield f"  {'total':<12} {'':<20} {show_bytes(sum(h['weight_bytes'] for h in rank['holds'])):>10}"
     buffers = sum(h["buffer_bytes"] for h in rank["holds"])
     if buffers:
-        yield f"  {'buffers':<12} {'':<20} {_bytes(buffers):>10}"
+        yield f"  {'buffers':<12} {'':<20} {show_bytes(buffers):>10}"
     for other in rank["exchanges"]:
         yield _exchange_line(other)
     if not told:
         return
     unknown = f", and of unknown size {', '.join(rank['unknown'])}" if rank["unknown"] else ""
-    yield f"  {'values':<12} {'':<20} {_bytes(rank['value_bytes']):>10} at the peak{unknown}"
+    yield f"  {'values':<12} {'':<20} {show_bytes(rank['value_bytes']):>10} at the peak{unknown}"
     peak = rank["peak"]
-    parts = [f"{name} {_bytes(peak[name])}" for name in ("weights", "values", "buffers") if peak[name]]
-    yield f"  {'at most':<12} {'':<20} {_bytes(peak['bytes']):>10} in {peak['node']}: {', '.join(parts)}"
+    parts = [f"{name} {show_bytes(peak[name])}" for name in ("weights", "values", "buffers") if peak[name]]
+    yield f"  {'at most':<12} {'':<20} {show_bytes(peak['bytes']):>10} in {peak['node']}: {', '.join(parts)}"
     if rank["sends"]:
         yield f"rank {rank['rank']} sends"
     for edge in rank["sends"]:
@@ -137,7 +171,9 @@ def _rank_lines(rank: Mapping[str, Any], *, told: bool) -> Iterator[str]:
 def _exchange_line(found: Mapping[str, Any]) -> str:
     word = "rank" if len(found["ranks"]) == 1 else "ranks"
     ranks = ", ".join(map(str, found["ranks"]))
-    size = f"{_bytes(found['call_bytes'])} of keys and values" if found["call_bytes"] else "of unknown size"
+    size = (
+        f"{show_bytes(found['call_bytes'])} of keys and values" if found["call_bytes"] else "of unknown size"
+    )
     return f"  layers of {found['model']} exchange with {word} {ranks} ({found['axes']}): {size} a call"
 
 
@@ -149,7 +185,9 @@ def _edge_lines(edge: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _sum(total: Mapping[str, Any]) -> str:
-    messages = f"{total['messages']} message{'s' if total['messages'] > 1 else ''}, {_bytes(total['bytes'])}"
+    messages = (
+        f"{total['messages']} message{'s' if total['messages'] > 1 else ''}, {show_bytes(total['bytes'])}"
+    )
     return messages + (f" and {total['unknown']} of unknown size" if total["unknown"] else "")
 
 
@@ -159,19 +197,3 @@ def _simulated_lines(data: Mapping[str, Any]) -> Iterator[str]:
     yield f"\nsimulated by declared costs: {what}, efficiency {found['efficiency']:.0%}"
     for rank in found["ranks"]:
         yield f"  rank {rank['rank']} is busy {rank['busy_s'] / found['span_s']:.0%} of the time"
-
-
-def _bytes(number: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if number < 1024 or unit == "GiB":
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= 1024
-    raise AssertionError
-
-
-def _flops(number: float) -> str:
-    for unit in ("FLOP", "kFLOP", "MFLOP", "GFLOP"):
-        if number < 1000 or unit == "GFLOP":
-            return f"{number:.3g} {unit}"
-        number /= 1000
-    raise AssertionError

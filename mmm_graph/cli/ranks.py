@@ -15,7 +15,9 @@ from mmm_graph.errors import InputError, MmmError, problem
 if TYPE_CHECKING:
     from mmm_graph.api.session import Session
     from mmm_graph.plan.place import Plan
+    from mmm_graph.registry import Registry
     from mmm_graph.runtime.process_world import ProcessWorld
+    from mmm_graph.spec import GraphSpec
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -66,11 +68,21 @@ def check_ranks(options: Mapping[str, Any], plan: Plan) -> None:
         raise InputError(problem("E524", message, hint=hint))
 
 
-def start_ranks(words: Sequence[str], num: int, timeout_s: float, tell: Callable[[MmmError], object]) -> int:
-    """Run the same command in `num` processes; returns the exit status, `tell` is given why they failed."""
+def start_ranks(
+    words: Sequence[str],
+    num: int,
+    timeout_s: float,
+    tell: Callable[[MmmError], object],
+    grace_s: float | None = None,
+) -> int:
+    """Run the same command in `num` processes; returns the exit status, `tell` is given why they failed.
+
+    Args:
+        grace_s: how long ranks may take to end once they are asked to; None = the launcher's own.
+    """
     from mmm_graph.runtime.launch import launch, program
 
-    return launch(program(*_without(words, "--nproc")), num, timeout_s, tell=tell)
+    return launch(program(*_without(words, "--nproc")), num, timeout_s, tell=tell, grace_s=grace_s)
 
 
 def _without(words: Sequence[str], option: str) -> list[str]:
@@ -104,13 +116,22 @@ def agree(world: ProcessWorld, session: Session) -> None:
     Raises:
         RunError: E725, they do not.
     """
+    agree_on(world, session.registry, session.spec, session.plan().dump())
+
+
+def agree_on(world: ProcessWorld, registry: Registry, spec: GraphSpec, more: str = "") -> None:
+    """All ranks have the same versions, plugins and file, and `more`.
+
+    Raises:
+        RunError: E725, they do not.
+    """
     import torch
 
     import mmm_graph
     from mmm_graph.spec import dump_spec
 
     world.agree("version", f"mmm_graph {mmm_graph.__version__}, torch {torch.__version__}")
-    world.agree("set of plugins", session.registry.digest())
-    values = sorted((k, repr(v)) for k, v in {**session.spec.values, **session.spec.given}.items())
-    text = f"{dump_spec(session.spec)} {values} {session.plan().dump()}"
+    world.agree("set of plugins", registry.digest())
+    values = sorted((k, repr(v)) for k, v in {**spec.values, **spec.given}.items())
+    text = f"{dump_spec(spec)} {values} {more}"
     world.agree("graph or plan", hashlib.blake2b(text.encode(), digest_size=8).hexdigest())

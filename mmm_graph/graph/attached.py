@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 from mmm_graph.graph.graph import Attached, ModelNode
-from mmm_graph.registry import Facts, Method, ModelType, Part, Registry, Sharding
+from mmm_graph.registry import Facts, Method, ModelType, Part, Registry, Sharding, TextWork
 from mmm_graph.spec.ports import Dim, PortType
 
 BLOCK = re.compile(r"block(\d+)")
@@ -201,7 +201,17 @@ def _parts(guest: Guest, index: int, beside: Part) -> Iterator[Part]:
             flops=part.flops * scale,
             work=int(part.work * scale),
             sizes={own.get(k, k): there if k == key and there else n for k, n in part.sizes.items()},
+            text=None if part.text is None else _scaled(part.text, scale),
         )
+
+
+def _scaled(text: TextWork, scale: float) -> TextWork:
+    return replace(
+        text,
+        tokens=round(text.tokens * scale),
+        pairs=text.pairs * scale,
+        once_flops=text.once_flops * scale,
+    )
 
 
 def _method(host: ModelType, method: Method, config: Any, guests: Sequence[Guest]) -> Method:
@@ -212,9 +222,10 @@ def _method(host: ModelType, method: Method, config: Any, guests: Sequence[Guest
         return method
     goes_on = any(port.kind == "State" for port in method.inputs.values())
     asked = {k: _told(v, g) for g in guests for k, v in guest_inputs(g).items() if k not in method.inputs}
+    own = {k: v for k, v in method.inputs.items() if k not in method.alone}
     return replace(
         method,
-        inputs={**method.inputs, **({} if goes_on else asked)},
+        inputs={**own, **({} if goes_on else asked)},
         path=lambda config, call: tuple(_through(path(config, call), guests)),
     )
 

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from mmm_graph.errors import InputError, Place, Problem, did_you_mean, warning
 from mmm_graph.graph.attach import settle_guests
+from mmm_graph.graph.columns import data_inputs
 from mmm_graph.graph.context import Context
 from mmm_graph.graph.expand import compile_nodes
-from mmm_graph.graph.graph import Call, Graph, Input, Loop, Node, Output, Ref
+from mmm_graph.graph.graph import Call, Graph, Input, Loop, Node, Op, Output, Ref, called_models
 from mmm_graph.graph.models import resolve_models, solve_configs
 from mmm_graph.graph.nodes import facts_of_node
 from mmm_graph.graph.parallel import check_plans
 from mmm_graph.graph.requires import check_requires
 from mmm_graph.graph.scope import Bound, Scope, Wire
-from mmm_graph.graph.section import Section, data_inputs, find_section
-from mmm_graph.graph.unify import shown
+from mmm_graph.graph.section import Section, find_section
+from mmm_graph.graph.unify import scoped, shown
 from mmm_graph.graph.wire import connect, resolve_link
 from mmm_graph.registry import Registry
-from mmm_graph.spec.graph import GraphSpec
+from mmm_graph.spec.graph import GraphSpec, NodeSpec
 from mmm_graph.spec.ports import Dim, PortType
 
 
@@ -38,7 +40,59 @@ def compile_graph(spec: GraphSpec, registry: Registry, section: str = "main") ->
     resolve_models(ctx)
     check_plans(ctx)
     part = find_section(ctx, section)
-    inputs = _graph_inputs(ctx) if part.source == "$in" else data_inputs(ctx, part)
+    if part.source == "$in":
+        return _compile(ctx, part, _graph_inputs(ctx))
+    each = partial(compile_each, spec, registry)
+    return _compile(ctx, part, data_inputs(ctx, part, each))
+
+
+def compile_each(spec: GraphSpec, registry: Registry, name: str, columns: Mapping[str, PortType]) -> Graph:
+    """The subgraph of an `each:`: its inputs are columns of a sample, its outputs replace them or are new.
+
+    Raises:
+        InputError: with every problem found; E825, it has models with weights, or outputs that are not of one sample.
+    """
+    ctx = Context(spec, registry)
+    resolve_models(ctx)
+    body = spec.graphs[name]
+    given = {k: Input(scoped(t, "", {}), required=False) for k, t in columns.items()}
+    node = NodeSpec.model_validate({"graph": name, "in": {k: f"$in.{k}" for k in body.in_ if k in columns}})
+    outputs = {k: (f"each.{k}", None, None) for k in body.out}
+    part = Section(
+        f"each.{name}", "$in", ("graphs", name), {"each": node}, outputs, ("graphs", name, "out"), {}
+    )
+    graph = _compile(ctx, part, given)
+    _check_each(ctx, graph, name)
+    return graph
+
+
+def _check_each(ctx: Context, graph: Graph, name: str) -> None:
+    place = ctx.spec.place("graphs", name)
+    used = {m for node in graph.walk() for m in _used_models(graph, node)}
+    for model in sorted(m for m in used if ctx.model_type(graph.models[m]).weights):
+        hint = "call it under the stage's `nodes:`; `cache:` keeps what a frozen model makes"
+        ctx.report("E825", f"{name}: `each:` runs in workers, and {model} has weights", place, hint)
+    batches = {d.over for t in graph.inputs.values() for d in (t.type.dims or ())[:1]}
+    for key, output in graph.outputs.items():
+        dims, at = output.type.dims, ctx.spec.place("graphs", name, "out", key)
+        if not output.type.many and (not dims or dims[0].over not in batches):
+            what = f"{name}: output {key!r} ({shown(output.type)}) of `each:` has not one row for each sample"
+            ctx.report("E825", what, at, "its first axis must be that of the columns")
+        if output.ref.port == "media_index":
+            what = f"{name}: {key!r} counts the media of a whole batch, and `each:` sees one sample"
+            ctx.report("E825", what, at, "call the tokenizer under the stage's `nodes:`")
+    if ctx.problems:
+        raise InputError(_distinct(ctx.problems))
+
+
+def _used_models(graph: Graph, node: Node) -> tuple[str, ...]:
+    if isinstance(node, Call):
+        return called_models(graph, node)
+    return tuple(node.uses.values()) if isinstance(node, Op) else ()
+
+
+def _compile(ctx: Context, part: Section, inputs: Mapping[str, Input]) -> Graph:
+    spec = ctx.spec
     types = {k: v.type for k, v in inputs.items()}
     ctx.unifier.distinct.update(n for t in types.values() if t.dims for n in t.dims[0].over)
     ctx.types.update({Ref(part.source, k): t for k, t in types.items()})
@@ -51,7 +105,7 @@ def compile_graph(spec: GraphSpec, registry: Registry, section: str = "main") ->
     outputs = _outputs(ctx, scope, part)
     unknown = solve_configs(ctx)
     if unknown and not ctx.problems:
-        _solve_from_main(ctx, section, unknown)
+        _solve_from_main(ctx, part.name, unknown)
     settle_guests(ctx)
     if ctx.problems:
         raise InputError(_distinct(ctx.problems))
@@ -157,7 +211,8 @@ def _finish(
     }
     models = {k: v for k, v in ctx.models.items() if v is not None}
     names = (ctx.spec.name or "graph", part.name, part.source)
-    warnings = tuple(_warnings(ctx, done, owned, typed)) if part.name == "main" else ()
+    idle = _warnings(ctx, done, owned, typed) if part.name == "main" else []
+    warnings = (*ctx.warnings, *idle)
     return Graph(*names, ctx.spec.values, typed, models, done, owned, ctx.aliases, warnings)
 
 

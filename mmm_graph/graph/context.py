@@ -17,6 +17,7 @@ from mmm_graph.graph.scope import Scope
 from mmm_graph.graph.unify import Unifier, scoped
 from mmm_graph.registry import ModelType, NodeType, Registry
 from mmm_graph.registry.registry import conflict_problem
+from mmm_graph.registry.weights_config import Wholes
 from mmm_graph.spec.graph import GraphSpec
 from mmm_graph.spec.params import substitute
 from mmm_graph.spec.ports import Dim, PortType, parse_port
@@ -30,6 +31,8 @@ class Context:
     registry: Registry
     unifier: Unifier = field(default_factory=Unifier)
     problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+    wholes: Wholes = field(default_factory=dict)  # models of one folder, as its importer tells them
     models: dict[str, ModelNode | None] = field(default_factory=dict)  # None: poisoned
     facts: dict[Ref, dict[str, Any]] = field(default_factory=dict)
     owners: dict[str, Ref] = field(
@@ -66,15 +69,22 @@ class Context:
         """The type of a model that was resolved."""
         return type_of(model, self.registry)
 
-    def config(self, cls: type[Config], raw: Mapping[str, Any], scope: Scope, *keys: str) -> Config | None:
-        """Check a `config:` mapping against its class; None when it was refused."""
+    def config(
+        self,
+        cls: type[Config],
+        raw: Mapping[str, Any],
+        scope: Scope,
+        *keys: str,
+        base: Mapping[str, Any] | None = None,
+    ) -> Config | None:
+        """Check a `config:` mapping, over `base`, against its class; None when it was refused."""
         try:
             values = substitute(dict(raw), self.spec.values, lambda path: scope.place(*keys, *path))
         except InputError as error:
             self.problems.extend(error.problems)
             return None
         try:
-            return cls.model_validate(values)
+            return cls.model_validate({**(base or {}), **values})
         except ValidationError as error:
             for one in error.errors():
                 self._refused(cls, one, scope, keys)

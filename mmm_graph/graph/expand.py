@@ -117,7 +117,7 @@ def _composite(
     if config is None or used is None:
         return None
     place = scope.place(name)
-    handed = {role: Used(m.name, m.kind, m.config) for role, m in used.items()}
+    handed = {role: Used(m.name, m.kind, m.config, ctx.model_type(m).methods) for role, m in used.items()}
     try:
         body = SubgraphSpec.model_validate(kind.expand(config, handed, frozenset(spec.in_)))
     except ValueError as error:

@@ -13,6 +13,7 @@ from mmm_graph.graph.graph import Lora, ModelNode
 from mmm_graph.graph.offload import cannot_offload, hint_of
 from mmm_graph.graph.quantize import cannot_quantize
 from mmm_graph.graph.scope import Scope
+from mmm_graph.graph.weights import read_model_config
 from mmm_graph.registry import ModelType
 from mmm_graph.spec.graph import AttachSpec, ModelSpec
 from mmm_graph.spec.offload import OffloadSpec, offload_of
@@ -38,7 +39,7 @@ def _resolve(ctx: Context, name: str, spec: ModelSpec) -> ModelNode | None:
     kind = ctx.lookup(known["kind"], "model kind", ctx.registry.models, scope.place(name, "kind"))
     if not isinstance(kind, ModelType):
         return None
-    config = ctx.config(kind.config, spec.config, scope, name, "config")
+    config = read_model_config(ctx, name, kind, known["weights"], init=known["init"] is not None)
     attach = _attached(ctx, name, spec, kind, scope)
     offload = offload_of(spec.offload)
     mode = ("default" if spec.compile is True else spec.compile) or None

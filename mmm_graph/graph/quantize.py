@@ -24,9 +24,9 @@ def cannot_quantize(name: str, spec: ModelSpec, kind: ModelType, how: Any) -> tu
         )
     if not kind.weights:
         return f"{name} ({kind.kind}) has no weights to quantize", "leave it out"
-    if any(item.lora for item in spec.attach):
+    if any(item.merge for item in spec.attach):
         return (
-            f"{name} has LoRA weights, which are added to weights that are not quantized",
-            "leave out one of them",
+            f"{name} has a LoRA with `merge: true`, which is added to weights that are not quantized",
+            "leave out `merge`: it then runs beside them",
         )
     return None

@@ -8,12 +8,7 @@ from typing import Any
 
 from mmm_graph.errors import InputError, did_you_mean, problem
 from mmm_graph.graph.context import Context
-from mmm_graph.graph.graph import Input
-from mmm_graph.graph.scope import Scope
-from mmm_graph.graph.unify import scoped
-from mmm_graph.registry import DataType
 from mmm_graph.spec.graph import DataSpec, NodeSpec
-from mmm_graph.spec.ports import parse_port
 
 
 @dataclass(frozen=True)
@@ -70,26 +65,6 @@ def find_section(ctx: Context, name: str) -> Section:
     raise InputError(problem("E203", f"there is no section {name!r}", hint="main, train.STAGE or eval.NAME"))
 
 
-def data_inputs(ctx: Context, part: Section) -> dict[str, Input]:
-    """Columns of the data as inputs: `image`, or `source.image` when there are several sources."""
-    found: dict[str, Input] = {}
-    for source, spec in part.data.items():
-        prefix = f"{source}." if source else ""
-        keys = (*part.where, "data", *([source] if source else []))
-        scope = Scope("", lambda *more, keys=keys: ctx.spec.place(*keys, *more))
-        kind = ctx.lookup(spec.op, "data kind", ctx.registry.data, scope.place("op"))
-        if not isinstance(kind, DataType):
-            continue
-        config = ctx.config(kind.config, spec.config, scope, "config")
-        if config is None:
-            continue
-        for column, text in kind.columns(config).items():
-            found[prefix + column] = Input(
-                scoped(parse_port(text, ctx.registry.known_port_kinds), f"$data{source}", {})
-            )
-    return found
-
-
 def _sources(
     ctx: Context, where: tuple[str, ...], data: DataSpec | Mapping[str, DataSpec] | None
 ) -> dict[str, DataSpec]:
@@ -101,13 +76,6 @@ def _sources(
     if isinstance(data, DataSpec) and data.weight != 1.0:
         place = ctx.spec.place(*where, "data", "weight")
         ctx.report("E209", "`weight:` is the share of one source among several; here is only one", place)
-    for name, source in sources.items():
-        if source.each is not None:
-            place = ctx.spec.place(*where, "data", *([name] if name else []), "each")
-            message = (
-                "`each:` (a subgraph per sample, in workers) is part of the format but cannot be run yet"
-            )
-            ctx.report("E209", message, place, "put its nodes under `nodes:`")
     return sources
 
 

@@ -56,7 +56,7 @@ class Unifier:
         free = [(n, s) for s in sides for n in s[0] if s[0].count(n) == 1 and n not in s[1]]
         if free:  # solve for the innermost symbol, so that types are told in the words of the outer scopes
             name, (names, others, flip) = max(
-                free, key=lambda c: (c[0][0] != "@", c[0].count("/"), len(c[0]))
+                free, key=lambda c: (c[0][0] != "@", c[0] not in self.distinct, c[0].count("/"), len(c[0]))
             )
             rest = tuple(n for n in names if n != name)
             return self._solve(name, Dim(ratio.coef if flip else 1 / ratio.coef, others, rest))

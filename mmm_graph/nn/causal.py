@@ -73,7 +73,7 @@ class CausalAttention(nn.Module):
         Args:
             rope: what queries and keys are turned by; None: not at all.
             mask: added to the scores of these tokens and all places up to `at`; None = all before.
-            cache: [2,b,m,T,k], written to. Several tokens at once must be its first ones.
+            cache: [2,b,m,T,k], written to. Several tokens at once are its first ones, or have a mask.
             at: the place after the last of these tokens.
         """
         one = None

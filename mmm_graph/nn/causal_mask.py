@@ -18,24 +18,41 @@ def count_positions(mask: Tensor | None, length: int, device: torch.device) -> T
     return (mask.bool().long().cumsum(-1) - 1).clamp(min=0)
 
 
-def causal_bias(mask: Tensor | None, length: int, like: Tensor, window: int | None = None) -> Tensor | None:
-    """0 where a query may see a key and -inf elsewhere, [b or 1, 1, t, t], in the dtype of `like`; None = all before.
+def counts_texts(mask: Tensor) -> bool:
+    """Whether a mask tells the texts of a row apart: whole numbers above 1."""
+    return mask.dtype != torch.bool and not mask.is_floating_point() and int(mask.max()) > 1
+
+
+def causal_bias(
+    mask: Tensor | None, length: int, like: Tensor, window: int | None = None, start: int = 0
+) -> Tensor | None:
+    """0 where a query may see a key and -inf elsewhere, [b or 1, 1, t - start, t], in the dtype of `like`.
+
+    None: each of several tokens from the first on sees all before it, and so does the last one by itself.
 
     A token sees itself whatever the mask says, so that padding stays finite.
 
     Args:
-        mask: [b,t], True = a token; None: all are.
+        mask: [b,t], True = a token; None: all are. Whole numbers: the text in the row that a token is of, 0 = none.
+        length: t.
         window: a token sees so many, itself included; None: all before.
+        start: place of the first query.
     """
     if window is not None and window >= length:
         window = None
-    if mask is None and window is None:
+    if mask is None and window is None and (start == 0 or length - start == 1):
         return None
     places = torch.arange(length, device=like.device)
-    apart = places[:, None] - places  # t t, how far the key is behind the query
+    apart = places[start:, None] - places  # t-start t, how far the key is behind the query
     seen = apart >= 0 if window is None else (apart >= 0) & (apart < window)
-    allowed = seen[None] if mask is None else (mask.bool()[:, None] & seen) | (apart == 0)
+    allowed = seen[None] if mask is None else (_same_text(mask, start) & seen) | (apart == 0)
     return _bias(allowed, like)[:, None]
+
+
+def _same_text(mask: Tensor, start: int) -> Tensor:
+    """[b, t - start or 1, t]: the key is a token, and where texts are counted, of the query's text."""
+    keys = mask.bool()[:, None]
+    return keys & (mask[:, start:, None] == mask[:, None]) if counts_texts(mask) else keys
 
 
 def key_bias(mask: Tensor, room: int, like: Tensor) -> Tensor:

@@ -15,16 +15,19 @@ class Cost:
         work: numbers that they have at once beside their input: what the neediest of them makes and has not given up.
             Attention is counted as a kernel that does not write its scores.
         linear: how many of `params` are matrices of linear layers.
+        pairs: how many of `flops` are of pairs of tokens.
     """
 
     params: int = 0
     flops: float = 0.0
     work: int = 0
     linear: int = 0
+    pairs: float = 0.0
 
     def __add__(self, other: Cost) -> Cost:
         work, linear = max(self.work, other.work), self.linear + other.linear
-        return Cost(self.params + other.params, self.flops + other.flops, work, linear)
+        pairs = self.pairs + other.pairs
+        return Cost(self.params + other.params, self.flops + other.flops, work, linear, pairs)
 
     @property
     def fields(self) -> tuple[int, float, int]:
@@ -33,7 +36,9 @@ class Cost:
 
     def __mul__(self, times: int) -> Cost:
         """So many layers of this cost, one after the other."""
-        return Cost(self.params * times, self.flops * times, self.work, self.linear * times)
+        return Cost(
+            self.params * times, self.flops * times, self.work, self.linear * times, self.pairs * times
+        )
 
     def needs(self, work: int) -> Cost:
         """The same with another `work`."""
@@ -98,7 +103,8 @@ def pixel_attention(channels: int, pixels: int) -> Cost:
 
 def pairs(dim: int, queries: int, keys: int) -> Cost:
     """Scores and weighted values of all heads."""
-    return Cost(0, 4.0 * dim * queries * keys)
+    flops = 4.0 * dim * queries * keys
+    return Cost(0, flops, pairs=flops)
 
 
 def mlp(dim: int, hidden: int, tokens: int, *, bias: bool = True) -> Cost:

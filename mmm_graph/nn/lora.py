@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mmm_graph.nn.conv import Conv2d
 from mmm_graph.nn.linear import Linear, RowLinear
+from mmm_graph.nn.quantized import QuantizedLinear
 from mmm_graph.parallel.product import product
 
 
@@ -139,6 +140,26 @@ class LoraConv2d(nn.Module):
         return y + F.conv2d(thin, self.lora.up[..., None, None])
 
 
+class LoraQuantized(nn.Module):
+    """A linear layer with a packed weight, and its LoRAs beside it, as `LoraLinear`. They have the dtype of the tokens.
+
+    Source: Dettmers et al. 2023 (arXiv:2305.14314), eq. 5.
+    """
+
+    def __init__(self, base: QuantizedLinear, lora: LowRank) -> None:
+        super().__init__()
+        self.in_features, self.out_features = base.in_features, base.out_features
+        self.base, self.lora = base, lora
+
+    def forward(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """`dtype`: in which it is computed, as of `RowLinear`."""
+        y: Tensor = self.base(x, dtype)
+        if not self.lora.is_on:
+            return y
+        down, up = self.lora.down.to(y.dtype), self.lora.up.to(y.dtype)
+        return add(y, product(x.to(y.dtype), down, None), up)
+
+
 def add(y: Tensor, thin: Tensor, up: Tensor) -> Tensor:
     """y + thin @ up.T: ... out, ... r, out r -> ... out. y is nobody else's, and its memory is used again.
 
@@ -154,6 +175,7 @@ FORMS: dict[type[nn.Module], type[nn.Module]] = {
     Linear: LoraLinear,
     RowLinear: LoraRowLinear,
     Conv2d: LoraConv2d,
+    QuantizedLinear: LoraQuantized,
 }
 """Layer -> what replaces it. A class that computes something else is not in the table, whatever it derives from."""
 
@@ -167,7 +189,8 @@ def attach(module: nn.Module, name: str, pieces: Sequence[Factors]) -> None:
     """Put the layer of that name with its LoRAs in its own place; their scales are 0 until they are set."""
     parent, _, leaf = name.rpartition(".")
     layer = module.get_submodule(name)
-    lora = LowRank(pieces, layer.get_parameter("weight"))
+    weight: Tensor = layer.weight  # type: ignore[assignment]
+    lora = LowRank(pieces, weight)
     setattr(module.get_submodule(parent), leaf, FORMS[type(layer)](layer, lora))
 
 

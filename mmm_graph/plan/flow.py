@@ -34,6 +34,9 @@ class Flow:
         self.graph = graph
         self.sites: dict[str, Site] = {}
         self._rows: dict[str, Ref] = {}  # dim of routed rows -> the value that names their owners
+        for name, port in graph.inputs.items():
+            if name.endswith(".rows") and port.type.dims:  # of a column of the data that samples may lack
+                self._rows.update(dict.fromkeys(port.type.dims[0].over[:1], Ref(graph.source, name)))
         self._index(graph.nodes, ())
 
     def _index(self, nodes: tuple[Node, ...], scope: Scope) -> None:
@@ -71,6 +74,8 @@ class Flow:
     def owners(self, path: str) -> tuple[Ref, ...]:
         """What names the owners of a node's rows: in the batch that was routed last, then in the one before."""
         found: list[Ref] = []
+        if path not in self.sites:
+            return ()
         types: list[PortType | None] = list(self.sites[path].node.outputs.values())
         while True:
             firsts = [t.dims[0].over[0] for t in types if t is not None and t.dims and t.dims[0].over]
@@ -78,6 +83,8 @@ class Flow:
             if ref is None or ref in found:
                 return tuple(r for r in found if r.source != path)
             found.append(ref)
+            if ref.source not in self.sites:
+                return tuple(r for r in found if r.source != path)
             site = self.sites[ref.source]
             types = [self.type(r, site.scope) for _, r in keyed(site.node.inputs)]
 

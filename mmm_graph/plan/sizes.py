@@ -94,11 +94,11 @@ class Sizes:
         return most
 
     def scale(self, node: Call) -> Fraction:
-        """How much larger the images of a call are than those that the parts table is made for."""
-        table = parts_of(
-            self.graph.models[node.model], model_type(self.graph, self.blocks.registry, node.model)
-        )
-        sizes = {key: n for part in table for key, n in part.sizes.items()}
+        """How much larger the images of a call are than those that the parts table is made for.
+
+        By its outputs, as the last of its parts that writes them says; lengths of texts are told apart by `Part.text`.
+        """
+        sizes = {key: n for part in self._path(node) if part.text is None for key, n in part.sizes.items()}
         best = max((p for p in node.outputs if p in sizes), key=lambda p: sizes[p], default=None)
         size = self._typed(node.outputs[best], FLOAT_BYTES) if best is not None else None
         return Fraction(size.numbers, sizes[best]) if size is not None and best is not None else Fraction(1)
@@ -140,15 +140,16 @@ class Sizes:
 
     def _parts(self, node: Call, step: Step) -> Sequence[Part]:
         """Parts that a call or a slice of one runs."""
+        path = self._path(node)
+        return path[int(str(step.fn[2])) : int(str(step.fn[3]))] if step.fn[0] == "slice" else path
+
+    def _path(self, node: Call) -> Sequence[Part]:
         kind, model = model_type(self.graph, self.blocks.registry, node.model), self.graph.models[node.model]
         method = kind.methods[node.method]
         if method.path is None:
             return ()
-        names = tuple(method.path(model.config, node.config))
-        if step.fn[0] == "slice":
-            names = names[int(str(step.fn[2])) : int(str(step.fn[3]))]
         table = {part.name: part for part in parts_of(model, kind)}
-        return [table[name] for name in names if name in table]
+        return [table[name] for name in method.path(model.config, node.config) if name in table]
 
     def _state(self, node: Call, part: Part, key: str, step: Step) -> Size | None:
         """A key of the state between parts, as the table says."""

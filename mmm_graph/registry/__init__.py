@@ -32,7 +32,7 @@ from mmm_graph.registry.node_type import (
     sampler_type,
 )
 from mmm_graph.registry.notify import Notifier
-from mmm_graph.registry.part import Part, Sharding
+from mmm_graph.registry.part import Part, Sharding, TextWork
 from mmm_graph.registry.registry import Observer, PluginInfo, Registry, registry_of
 from mmm_graph.spec.ports import cond
 
@@ -63,6 +63,7 @@ __all__ = [
     "SamplerConfig",
     "Saver",
     "Sharding",
+    "TextWork",
     "Used",
     "WeightSource",
     "below",

@@ -145,6 +145,10 @@ def _check_op(node: OpType, kinds: frozenset[str]) -> None:
     _keywords(node.kind, node.inputs, node.config, node.noise, node.uses)
     if node.accumulation not in ("mean", "feature_cache"):
         raise ValueError(f"{node.kind} has accumulation {node.accumulation!r}; not mean or feature_cache")
+    if node.gather not in ("", "data"):
+        raise ValueError(f"{node.kind} has gather {node.gather!r}; not data, and not left out")
+    if node.count:
+        _reference(node.kind, node.count, "count")
 
 
 def _ports(

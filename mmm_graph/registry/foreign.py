@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from mmm_graph.errors import InputError, did_you_mean, problem
+from mmm_graph.registry.gguf_header import gguf_config
 from mmm_graph.registry.layout import Layout
 from mmm_graph.registry.node_type import ModelType, resolve
 from mmm_graph.registry.registry import Registry
@@ -185,13 +186,16 @@ class Foreign:
         return found
 
 
-def open_foreign(folder: Path, link: str, registry: Registry) -> Foreign:
+def open_foreign(folder: Path, link: str, registry: Registry, configs: Sequence[str] = CONFIGS) -> Foreign:
     """A pipeline's or a model's folder.
+
+    Args:
+        configs: names of files that may be its config; the first that is there counts.
 
     Raises:
         InputError: E612, it has no config that names its class.
     """
-    config = read_config_file(folder)
+    config = read_config_file(folder, configs)
     name = _class_of(config)
     for importer in registry.importers.values() if name is None else ():
         if importer.config and (folder / importer.config).is_file():
@@ -200,6 +204,16 @@ def open_foreign(folder: Path, link: str, registry: Registry) -> Foreign:
         message = f"{folder} has no {' or '.join(CONFIGS[:2])} that names a class"
         raise InputError(problem("E612", message, hint="name a folder that diffusers or transformers saved"))
     return Foreign(folder, link, registry, name, config)
+
+
+def open_gguf(path: Path, link: str, registry: Registry) -> Foreign:
+    """A GGUF file, whose head is a config: importers and layouts know it by its architecture, such as `gguf.llama`.
+
+    Raises:
+        RunError: E605, E633, a file that cannot be read.
+    """
+    said = gguf_config(path)
+    return Foreign(path, link, registry, f"gguf.{said.get('general.architecture', 'unknown')}", said)
 
 
 def _class_of(config: Mapping[str, Any]) -> Any:
@@ -232,13 +246,13 @@ def _has_all(names: Iterable[str], marks: Iterable[str]) -> bool:
     return all(any(fnmatchcase(name, mark) for name in names) for mark in marks)
 
 
-def read_config_file(folder: Path) -> dict[str, Any]:
+def read_config_file(folder: Path, configs: Sequence[str] = CONFIGS) -> dict[str, Any]:
     """What the config of a folder says; nothing where there is none (a tokenizer's folder).
 
     Raises:
         InputError: E612, it cannot be read.
     """
-    for name in CONFIGS:
+    for name in configs:
         if (folder / name).is_file():
             return _read_json(folder / name)
     return {}
@@ -247,7 +261,7 @@ def read_config_file(folder: Path) -> dict[str, Any]:
 def _read_json(file: Path) -> dict[str, Any]:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(problem("E612", f"{file} cannot be read: {error}")) from error
     if not isinstance(found, dict):
         raise InputError(problem("E612", f"{file} holds no record"))

@@ -87,6 +87,7 @@ class Layout:
         copies: our config -> how many copies `{*}` means.
         shapes: our config -> shape of each tensor of theirs, by name, that is not ours; for writing.
         file: name of the weights' file in their folder.
+        holders: classes that hold this model beside others, and in whose config.json the same is said of it.
     """
 
     name: str
@@ -98,6 +99,7 @@ class Layout:
     copies: Callable[[Any], int] | None = None
     shapes: Callable[[Any], Mapping[str, tuple[int, ...]]] | None = None
     file: str = "diffusion_pytorch_model.safetensors"
+    holders: tuple[str, ...] = ()
 
     def theirs(self, names: Iterable[str], config: Any = None) -> dict[str, Theirs]:
         """Where each of our weights stands; names without a row are left out."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from mmm_graph.config import Config, Empty
@@ -59,11 +60,12 @@ class GuidanceConfig(Config):
 
 
 class Used(NamedTuple):
-    """A model handed to a composite by `use:`."""
+    """A model handed to a composite by `use:`; its methods as they are with what stands between its blocks."""
 
     name: str
     kind: str
     config: Config
+    methods: Mapping[str, Method] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class Method:
     attribute: str = ""
     doc: str = ""
     rowwise: bool = False
+    alone: tuple[str, ...] = ()
 
 
 def method(  # noqa: PLR0913 - one call declares a whole method, by keyword
@@ -91,6 +94,7 @@ def method(  # noqa: PLR0913 - one call declares a whole method, by keyword
     attribute: str = "",
     doc: str = "",
     rowwise: bool = False,
+    alone: tuple[str, ...] = (),
     ports: Mapping[str, str | PortType] | None = None,
     **inputs: str | PortType,
 ) -> Method:
@@ -103,7 +107,8 @@ def method(  # noqa: PLR0913 - one call declares a whole method, by keyword
             the state starts with the inputs and the outputs are read from it. None: the Python method
             `attribute` of the built object is called with the inputs as keywords; it returns the value of the
             only port, or a dict.
-        noise: the Python method also gets keyword `noise`, an `nn.noise.Noise` keyed by seed, node, element.
+        noise: the Python method also gets keyword `noise`, an `nn.noise.Noise` keyed by seed, node, element. A fact
+            `noise: False` says that a call does not draw from it.
         facts: (model config, node config, facts of the inputs) -> facts of the outputs: torch-free knowledge
             such as the number of evaluations or the prediction type, keyed `port.name`; a bare `name` is a fact
             of the node itself, such as `rowwise`. `port.dims` of an input are its lengths, None where they are
@@ -111,6 +116,7 @@ def method(  # noqa: PLR0913 - one call declares a whole method, by keyword
         attribute: name of the Python method; default: the method's own name, `forward` being `__call__`.
         rowwise: rows of image-shaped inputs give the same rows of its outputs, so that it may run on a piece of an
             image; noise is drawn for the whole and cut. A fact `rowwise: False` takes it back.
+        alone: inputs that it has only where nothing stands between the blocks of the model.
         ports: inputs whose names clash with a keyword of this function.
         inputs: ports as `name="Kind[dims]"`. `$x` in a dim is a field or property of the node's config or the model's,
             or a method of the node's config that takes the model's, for what depends on both; None = not known.
@@ -126,6 +132,7 @@ def method(  # noqa: PLR0913 - one call declares a whole method, by keyword
         attribute,
         doc,
         rowwise,
+        alone,
     )
 
 
@@ -173,12 +180,14 @@ def model_type(  # noqa: PLR0913 - one call declares a whole type, by keyword
         parts: config -> table of parts in order, torch-free. None: the model is one part.
         state: kind and dims of each state key that parts exchange.
         weights: False for tokenizers, schedulers, samplers, guidance: nothing is loaded or initialised. A
-            `weights:` source may still be given; the builder then gets `path`, the resolved file or folder.
+            `weights:` source may still be given; the builder then gets `path`, the resolved file or folder, if no
+            layout reads the config out of it.
         doc: one paragraph for `mmm nodes describe`.
         source: the paper or reference implementation.
         sharding: config -> how ranks may share one call; None: they cannot.
         layouts: of checkpoints that others write; a file in our own layout is always read. The first is what
-            `mmm export` writes.
+            `mmm export` writes. Where one has `read_config`, a graph that says where the weights are need not say
+            the config.
         attaches: the method whose path is put between the blocks of another model by `attach: [{model: ...}]`. The one
             name that is an input and an output of it is a state key of that model (`h`); its other inputs become
             inputs of that model's methods. A key `cache.PART` that part PART writes is a key of each copy.
@@ -218,6 +227,8 @@ class OpType:
     pure: bool = True
     facts: Callable[[Any, Mapping[str, Config], Facts], Facts] | None = None
     accumulation: str = "mean"
+    gather: str = ""
+    count: str = ""
     doc: str = ""
     source: str = ""
     rowwise: bool = False
@@ -234,6 +245,8 @@ def op_type(  # noqa: PLR0913 - one call declares a whole type, by keyword
     pure: bool = True,
     facts: Callable[[Any, Mapping[str, Config], Facts], Facts] | None = None,
     accumulation: str = "mean",
+    gather: str = "",
+    count: str = "",
     doc: str = "",
     source: str = "",
     rowwise: bool = False,
@@ -254,6 +267,10 @@ def op_type(  # noqa: PLR0913 - one call declares a whole type, by keyword
         facts: (node config, config of each used model, facts of the inputs) -> facts of the outputs;
             ValueError refuses.
         accumulation: for losses, how micro-batches add up: "mean" or "feature_cache".
+        gather: "data" = in training on several ranks it gets the rows of all of them in every input with a batch axis;
+            a keyword `own`, if it has one, is the slice of this rank's rows (None = all are).
+        count: for losses that are a mean over something else than samples: "package.module:function", which gets some
+            of the inputs by name and returns over how many it is, such as the labels that are not masked.
         rowwise: see `method`.
     """
     merged = {**(ports or {}), **inputs}
@@ -268,6 +285,8 @@ def op_type(  # noqa: PLR0913 - one call declares a whole type, by keyword
         pure,
         facts,
         accumulation,
+        gather,
+        count,
         doc,
         source,
         rowwise,

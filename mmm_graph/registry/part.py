@@ -7,6 +7,30 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
+class TextWork:
+    """How the work of a part goes with the length of a text.
+
+    Attributes:
+        tokens: that `flops` and `sizes` are counted for.
+        pairs: how many of the flops are of pairs of a token and one that it sees.
+        seen: tokens that `pairs` and `kept` are counted for; 0: what a token sees does not grow with the text.
+        window: most tokens that one sees; 0: all before it.
+        once_flops, once_params: what a call that goes on from a cache does not do again, and the weights for it.
+        last: after it there is one token only, in calls that begin a cache.
+        most: the longest text; 0: the model has no limit.
+    """
+
+    tokens: int
+    pairs: float = 0.0
+    seen: int = 0
+    window: int = 0
+    once_flops: float = 0.0
+    once_params: int = 0
+    last: bool = False
+    most: int = 0
+
+
+@dataclass(frozen=True)
 class Part:
     """One piece of a model, `state -> state`: a row of the cost model and the unit of placement.
 
@@ -20,6 +44,9 @@ class Part:
         kept: numbers that its attention keeps for one batch element and branch in a pipelined loop (keys, values).
         linear: how many of `params` are matrices of linear layers, which may be quantized.
         logits: how many of these are of matrices that make logits, which are kept as int8 at least.
+        table: how many of `params` are rows of which a call reads only those that it looks up.
+        tied: how many of `params` are another part's too.
+        text: of parts that work on tokens of a text, whose number a call knows.
     """
 
     name: str
@@ -32,6 +59,9 @@ class Part:
     kept: int = 0
     linear: int = 0
     logits: int = 0
+    table: int = 0
+    tied: int = 0
+    text: TextWork | None = None
 
 
 @dataclass(frozen=True)

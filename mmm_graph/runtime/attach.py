@@ -10,16 +10,16 @@ from typing import NamedTuple
 
 from torch import nn
 
-from mmm_graph.checkpoint.load import saved_names
+from mmm_graph.checkpoint.load import PARTS, saved_names
 from mmm_graph.checkpoint.lora import ALIASES, BARE, NET, LoraFile, open_lora
 from mmm_graph.checkpoint.lora_fit import WEIGHT, LoraFit, fit_lora, read_lora
 from mmm_graph.checkpoint.reader import Checkpoint, open_checkpoint
-from mmm_graph.checkpoint.source import Source, resolve_source
 from mmm_graph.errors import MmmError, Problem, RunError, problem
 from mmm_graph.graph.graph import Lora, ModelNode
 from mmm_graph.nn.lora import Factors, attach, can_attach, merge, set_scales
 from mmm_graph.registry.node_type import ModelType
 from mmm_graph.registry.registry import Registry
+from mmm_graph.registry.source import Source, resolve_source
 
 TEXT = "text_encoder"
 MERGED = "mmm.lora"
@@ -125,12 +125,13 @@ def add_loras(
     Raises:
         RunError: E630, tensors that cannot be used.
     """
-    names = saved_names(module)
-    wanted = frozenset(name for name, own in names.items() if keep(own))
+    found = {weight for _, fit in fits for _, weight, _ in fit.where}
+    layers = {weight: _layer(module, weight) for weight in found}
+    wanted = frozenset(weight for weight, name in layers.items() if keep(f"{name}{WEIGHT}"))
     live: dict[str, list[Factors]] = {}
     for index, (lora, (file, fit)) in enumerate(zip(node.attach, fits, strict=True)):
         for added in read_lora(file, fit, wanted, what=f"LoRA of {node.name}", place=lora.place):
-            name = names[added.weight].removesuffix(WEIGHT)
+            name = layers[added.weight]
             piece = Factors(index, *added[1:])
             if lora.merge:
                 merge(module.get_submodule(name), piece, lora.scale)
@@ -139,6 +140,16 @@ def add_loras(
     for name, pieces in live.items():
         attach(module, name, pieces)
     set_scales(module, [lora.scale for lora in node.attach])
+
+
+def _layer(module: nn.Module, weight: str) -> str:
+    """The layer, by its name in the module, of a weight by its name in a file; quantized, it has no such weight."""
+    own = weight.removesuffix(WEIGHT)
+    try:
+        module.get_submodule(f"{PARTS}{own}")
+    except AttributeError:
+        return own
+    return f"{PARTS}{own}"
 
 
 def check_merged(weights: Checkpoint, node: ModelNode, sources: Sequence[Source]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,12 +23,13 @@ from mmm_graph.registry.registry import Registry
 from mmm_graph.runtime.arguments import Values, arguments, index_depths, plain, spread
 from mmm_graph.runtime.bound import Bound, Finish, Function
 from mmm_graph.runtime.build import Built
-from mmm_graph.runtime.copies import EVERY_KEY, copy, join, shared_keys
+from mmm_graph.runtime.copies import shared_keys
 from mmm_graph.runtime.guests import Run, part_of_guest
 from mmm_graph.runtime.offload import WHOLE
+from mmm_graph.runtime.plumbing import PLUMBING
 from mmm_graph.runtime.shapes import FLOATS, check_outputs
-from mmm_graph.runtime.traced import traced
-from mmm_graph.runtime.values import Absent
+from mmm_graph.runtime.together import Gather, together
+from mmm_graph.runtime.traced import Forward, Parts, in_goes, traced
 
 
 @dataclass
@@ -36,6 +38,7 @@ class Context:
 
     Attributes:
         grad: paths of nodes that run with autograd; None = the caller has switched it off for all.
+        gather: in training on several ranks: for ops that compare the samples of a batch.
         seeds: (seeds, elements) of each request of the run that is going on.
     """
 
@@ -44,6 +47,7 @@ class Context:
     device: torch.device
     grad: frozenset[str] | None = None
     check_shapes: bool = True
+    gather: Gather | None = None
     seeds: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
 
 
@@ -60,7 +64,7 @@ class Binder(dict[Fn, Bound]):
         return all(models.get(name) in (built, built.base) for name, built in self._used.items())
 
     def __missing__(self, fn: Fn) -> Bound:
-        bound = self._node(fn) if fn[0] in ("op", "slice") else _PLUMBING[str(fn[0])](fn)
+        bound = self._node(fn) if fn[0] in ("op", "slice") else PLUMBING[str(fn[0])](fn)
         self[fn] = bound
         return bound
 
@@ -72,13 +76,14 @@ class Binder(dict[Fn, Bound]):
             kind = self.context.registry.get(node.kind)
             assert isinstance(kind, OpType)
             make: Callable[[], Function] = partial(self._op, node, kind)
-            ports, label, shared = kind.inputs, node.kind, False
+            ports, label = kind.inputs, node.kind
+            shared = raw = bool(kind.gather) and self.context.gather is not None
         else:
             assert isinstance(node, Call)
             built = self._built(node.model, node)
             method = built.type.methods[node.method]
             ports, label = method.inputs, f"{built.type.kind} {node.model}.{node.method}"
-            shared = built.exchange is not None
+            shared, raw = built.exchange is not None, False
             if fn[0] == "slice":
                 make = partial(self._slice, node, built, method, (int(str(fn[2])), int(str(fn[3]))))
             else:
@@ -90,6 +95,7 @@ class Binder(dict[Fn, Bound]):
             ports=frozenset(k for k, t in node.outputs.items() if t.kind != "State"),
             label=label,
             place=node.place,
+            raw=raw,
             shared=shared,
         )
 
@@ -166,7 +172,18 @@ class Binder(dict[Fn, Bound]):
             const["config"] = node.config
         for role, name in node.uses.items():
             const[role] = self._built(name, node).object
-        return self._python(node, resolve(kind.function), (kind.inputs, kind.returns), const, kind.noise)
+        call, gather = resolve(kind.function), self.context.gather
+        function = self._python(node, call, (kind.inputs, kind.returns), const, kind.noise)
+        if not kind.gather or gather is None:
+            return function
+        whens = tuple(f"when#{i}" for i in range(len(self.flow.conditions(node.path))))
+        asks = "own" in inspect.signature(call).parameters
+
+        def tell(own: slice) -> None:
+            if asks:
+                const["own"] = own
+
+        return together(function, kind, ports=node.outputs, whens=whens, gather=gather, tell=tell)
 
     def _method(self, node: Call, built: Built, method: Method) -> Function:
         name = method.attribute or ("__call__" if node.method == "forward" else node.method)
@@ -208,7 +225,8 @@ class Binder(dict[Fn, Bound]):
         parts = [(name, self._part(node, built, name)) for name in names[a:b]]
         assert built.type.parts is not None
         declared = {part.name: frozenset(part.writes) for part in built.type.parts(built.node.config)}
-        checked, is_traced = set[str](), built.node.compile is not None
+        is_traced = built.node.compile is not None and not _ports_of(node) & {*method.alone}
+        checked = set[str]()
         depths = index_depths(node, self.flow.sites[node.path].scope)
         keys = dict.fromkeys(_state_keys(method.inputs))
         finish = self._finisher(node) if b == len(names) else _same
@@ -219,19 +237,22 @@ class Binder(dict[Fn, Bound]):
                 state[key] = at.step[depth]
             return finish(forward(state, at.patch > 0 or at.member > 0), at)
 
-        def through(state: Values, apart: bool) -> Values:
-            for name, part in parts:
-                written = part(state)
-                if name not in checked:
-                    _check_part(name, written, declared[name])
-                    if not is_traced:  # there it costs nothing, and a set that changes is traced again
-                        checked.add(name)
-                state.update(written)
-                for key in joint if apart else ():
-                    state.pop(key, None)
-            return state
+        def through(own: Parts) -> Forward:
+            def go(state: Values, apart: bool) -> Values:
+                for name, part in own:
+                    written = part(state)
+                    if name not in checked:
+                        _check_part(name, written, declared[name])
+                        if not is_traced:  # there it costs nothing, and a set that changes is traced again
+                            checked.add(name)
+                    state.update(written)
+                    for key in joint if apart else ():
+                        state.pop(key, None)
+                return state
 
-        forward = traced(through, built)
+            return go
+
+        forward = in_goes(parts, through, built) if is_traced else through(parts)
 
         return _cast_first(run, _cast_keys(node, method.inputs), built.object)
 
@@ -307,6 +328,11 @@ def _state_keys(ports: Ports) -> list[str]:
     ]
 
 
+def _ports_of(node: Node) -> set[str]:
+    """Inputs that are linked."""
+    return {key.partition("#")[0].partition(".")[0] for key, _ in keyed(node.inputs)}
+
+
 def _cast_keys(node: Node, ports: Ports) -> tuple[str, ...]:
     """Keys of inputs that a model gets in its own dtype: features, never times, sizes or masks."""
     found = []
@@ -338,52 +364,3 @@ def _cast_first(function: Function, keys: tuple[str, ...], model: Any) -> Functi
         return function(args, at)
 
     return run
-
-
-def _cat(fn: Fn) -> Bound:
-    return Bound(lambda args, at: {"x": join([*args.values()], 0)})
-
-
-def _split(fn: Fn) -> Bound:
-    num = int(str(fn[1]))
-    keys = [str(i) for i in range(num)]
-
-    def run(args: Values, at: At) -> Values:
-        whole = args["x"]
-        rows, rest = divmod(whole.shape[0] if isinstance(whole, Tensor) else len(whole), num)
-        if rest:
-            raise ValueError(f"{rows * num + rest} rows cannot be split into {num} equal batches")
-        if isinstance(whole, Tensor):
-            return dict(zip(keys, whole.chunk(num), strict=True))
-        return {key: whole[i * rows : (i + 1) * rows] for i, key in enumerate(keys)}
-
-    return Bound(run)
-
-
-def _collect(fn: Fn) -> Bound:
-    axis = int(str(fn[1]))
-
-    def run(args: Values, at: At) -> Values:
-        return {"x": join([v for v in args.values() if v is not None], axis)}
-
-    return Bound(run, optional=EVERY_KEY, ports=frozenset("x"))
-
-
-def _index(fn: Fn) -> Bound:
-    depth = int(str(fn[1]))
-    return Bound(lambda args, at: {"x": at.step[depth]})
-
-
-def _absent(fn: Fn) -> Bound:
-    found = Absent(str(fn[1]))
-    return Bound(lambda args, at: {"x": found})
-
-
-_PLUMBING: Mapping[str, Callable[[Fn], Bound]] = {
-    "copy": copy,
-    "cat": _cat,
-    "split": _split,
-    "collect": _collect,
-    "index": _index,
-    "absent": _absent,
-}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,11 +17,9 @@ from torch.overrides import TorchFunctionMode
 
 from mmm_graph.checkpoint.load import Weights
 from mmm_graph.checkpoint.reader import hash_file, open_checkpoint
-from mmm_graph.checkpoint.source import Source, resolve_source
 from mmm_graph.errors import MmmError, Problem, RunError, problem
-from mmm_graph.graph.attached import copy_key, type_of
+from mmm_graph.graph.attached import type_of
 from mmm_graph.graph.graph import ModelNode
-from mmm_graph.nn.copies import Copies
 from mmm_graph.nn.fused import fuse
 from mmm_graph.nn.kept import Kept, find_kept
 from mmm_graph.nn.linear import use_products
@@ -30,8 +28,11 @@ from mmm_graph.parallel.exchange import Exchange, install
 from mmm_graph.parallel.tensor import shard_weights
 from mmm_graph.registry.node_type import ModelType, resolve
 from mmm_graph.registry.registry import Registry
+from mmm_graph.registry.source import Source, resolve_source
 from mmm_graph.runtime.attach import add_loras, check_merged, check_parts, digest, find_loras, fit_loras
+from mmm_graph.runtime.construct import constructed, naming
 from mmm_graph.runtime.offload import Offload, offload_from_host, offload_to_disk, stream_parts
+from mmm_graph.runtime.prefixes import Prefixes
 from mmm_graph.runtime.quantize import quantize_built, quantizer
 from mmm_graph.spec.offload import OffloadSpec
 
@@ -74,6 +75,8 @@ class Built:
     def __post_init__(self) -> None:
         self._shares: WeakSet[Built] = WeakSet()
         self._kept: list[Kept] = []
+        self.prefixes = Prefixes()
+        self.traced: dict[tuple[str, ...], Callable[..., Any]] = {}  # by the parts that they run
         if self.base is not None:
             self.base._shares.add(self)
 
@@ -101,6 +104,7 @@ class Built:
         self.node = node
         if "object" in self.__dict__:
             set_scales(self.object, [lora.scale for lora in node.attach])
+        self.prefixes.forget()
         for share in self._shares:
             share.rescale(node)
 
@@ -115,7 +119,7 @@ class Built:
             return self.__dict__["object"] if "object" in self.__dict__ else self._make()
 
     def _make(self) -> Any:
-        try:
+        with naming(self.node):
             if not self.type.weights:
                 return _build_plain(self)
             module, self.room = _made(self)
@@ -123,14 +127,10 @@ class Built:
             if self.room is None:
                 fuse(module, on_cpu=self.device.type != "cuda")
             self._kept = find_kept(module)
+            self.prefixes.watch(module)
             if self.exchange is not None:
                 install(module, self.exchange, self._layers)
             return module
-        except MmmError:
-            raise
-        except Exception as error:  # whatever a plugin's constructor raises
-            what = f"{self.node.name} ({self.type.kind}) cannot be built: {type(error).__name__}: {error}"
-            raise RunError(problem("E620", what, self.node.place)) from error
 
     @property
     def identity(self) -> str:
@@ -255,22 +255,11 @@ def _whole(built: Built, device: torch.device) -> nn.Module:
 
 
 def _build_plain(built: Built) -> Any:
-    """A model without weights; files that it has are its own business."""
+    """A model without weights; files that it has are its own business, if they are not its config alone."""
     make = resolve(built.type.builder)
-    return (
-        make(built.node.config, path=built.source.path)
-        if built.source is not None
-        else make(built.node.config)
-    )
-
-
-def _constructed(built: Built) -> nn.Module:
-    """What the constructor makes; the parts of so many of it where it stands between the blocks of another."""
-    make, node = resolve(built.type.builder), built.node
-    if node.host:
-        return Copies(lambda: make(node.config), node.copies, copy_key)
-    module: nn.Module = make(node.config)
-    return module
+    if built.source is None or built.type.layouts:
+        return make(built.node.config)
+    return make(built.node.config, path=built.source.path)
 
 
 def _initialise(built: Built, device: torch.device) -> nn.Module:
@@ -279,11 +268,15 @@ def _initialise(built: Built, device: torch.device) -> nn.Module:
     key = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key)
-        module = _constructed(built)
-    add_loras(module, built.node, fit_loras(module, built.node, built.type, built.loras))
+        module = constructed(built.node, built.type)
+    loras = fit_loras(module, built.node, built.type, built.loras)
+    if built.node.quantize is None:
+        add_loras(module, built.node, loras)
+        _keep_parts(module, built.parts)
+        return module.to(device=device, dtype=_dtype(built)).eval()
+    quantize_built(module.to(device=device, dtype=_dtype(built)), built.node)
+    add_loras(module, built.node, loras)  # beside the packed weights
     _keep_parts(module, built.parts)
-    module.to(device=device, dtype=_dtype(built))
-    quantize_built(module, built.node)
     return module.eval()
 
 
@@ -295,7 +288,7 @@ def _load(built: Built, device: torch.device) -> tuple[nn.Module, Offload | None
     assert built.source is not None
     node = built.node
     with torch.device("meta"):
-        module = _constructed(built)
+        module = constructed(built.node, built.type)
     checkpoint = open_checkpoint(built.source.path)
     check_merged(checkpoint, node, built.loras)
     loras = fit_loras(module, node, built.type, built.loras)
@@ -320,7 +313,7 @@ def _load(built: Built, device: torch.device) -> tuple[nn.Module, Offload | None
     _keep_parts(module, built.parts)
     if any(b.is_meta for b in module.buffers()):
         with _SkipInit():
-            _copy_buffers(_constructed(built), module, device)
+            _copy_buffers(constructed(built.node, built.type), module, device)
     return module.eval(), room
 
 

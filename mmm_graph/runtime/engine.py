@@ -19,6 +19,7 @@ from mmm_graph.runtime.events import Event, OnEvent, Request, Result
 from mmm_graph.runtime.job import OWNERS
 from mmm_graph.runtime.prepare import Call, Planner, Preparer
 from mmm_graph.runtime.shards import Shards
+from mmm_graph.runtime.together import Gather
 from mmm_graph.runtime.values import Absent
 from mmm_graph.runtime.work import Tools, Watching, Work
 from mmm_graph.runtime.world import World
@@ -39,6 +40,7 @@ class Engine:
         on_event: told of what happens.
         check_shapes: compare what nodes make with their declared types, in the first turn of every request.
         world: the processes that a plan's ranks are; None = plans of several ranks run as threads of this process.
+        gather: in data-parallel training: what ops that compare the samples of a batch see of the other ranks.
     """
 
     def __init__(
@@ -51,9 +53,10 @@ class Engine:
         on_event: OnEvent | None = None,
         check_shapes: bool = True,
         world: World | None = None,
+        gather: Gather | None = None,
     ) -> None:
         self.registry, self.models, self.device = registry, models, torch.device(device)
-        self.on_event, self.check_shapes, self.world = on_event, check_shapes, world
+        self.on_event, self.check_shapes, self.world, self.gather = on_event, check_shapes, world, gather
         self.cache = Cache(0 if world is not None else cache_bytes)  # ranks must agree on what is left to do
         self._shards = Shards()
         self._lock = Lock()
@@ -106,7 +109,14 @@ class Engine:
                     raise
                 failed[request.id] = error
         tools = Tools(
-            self.registry, self.models, self.device, self.cache, self.check_shapes, self._shards, self.world
+            self.registry,
+            self.models,
+            self.device,
+            self.cache,
+            self.check_shapes,
+            self._shards,
+            self.world,
+            self.gather,
         )
         watching = Watching(emit, cancel, failed if isolate else None)
         with self._lock:

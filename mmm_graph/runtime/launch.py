@@ -41,6 +41,7 @@ def launch(
     timeout_s: float,
     env: Mapping[str, str] | None = None,
     tell: Callable[[MmmError], object] = lambda error: print(error, file=sys.stderr),
+    grace_s: float | None = None,
 ) -> int:
     """Run `command` as that many ranks, with the environment of torchrun, until all have ended or one has failed.
 
@@ -52,12 +53,14 @@ def launch(
         timeout_s: once a rank has ended, another one fails when it writes no note for so long.
         env: more of the environment.
         tell: given the one error of a run that failed.
+        grace_s: time from the request to end, by Ctrl-C for instance, until the kill; None = GRACE_S.
 
     Returns:
         0; or the status of that error: 1, 2 = the input is wrong, 130 = cancelled (Ctrl-C, SIGTERM).
     """
     with tempfile.TemporaryDirectory(prefix="mmm-") as folder, _interrupts() as interrupts:
-        error = _Launch(command, ranks, timeout_s, Path(folder)).run(env or {}, interrupts)
+        times_s = timeout_s, GRACE_S if grace_s is None else grace_s
+        error = _Launch(command, ranks, times_s, Path(folder)).run(env or {}, interrupts)
     if error is None:
         return 0
     if error.problems:
@@ -69,11 +72,15 @@ class _Launch:
     """One run.
 
     Args:
+        times_s: the time-out of `launch`, and the grace.
         folder: for notes, reports and what is captured.
     """
 
-    def __init__(self, command: Sequence[str], ranks: int, timeout_s: float, folder: Path) -> None:
-        self.command, self.timeout_s, self.folder = list(command), timeout_s, folder
+    def __init__(
+        self, command: Sequence[str], ranks: int, times_s: tuple[float, float], folder: Path
+    ) -> None:
+        self.command, self.folder = list(command), folder
+        self.timeout_s, self.grace_s = times_s
         self.notes = Notes.create(folder / "notes", ranks)
         self.ranks = [_Rank(rank, folder) for rank in range(ranks)]
 
@@ -130,7 +137,7 @@ class _Launch:
 
     def _end(self, how: signal.Signals, interrupts: list[int]) -> None:
         """Ask all that run to end; kill them after the grace, or at one more Ctrl-C."""
-        before, until = len(interrupts), time.monotonic() + GRACE_S
+        before, until = len(interrupts), time.monotonic() + self.grace_s
         for rank in self.ranks:
             rank.signal(how)
         while any(rank.runs() for rank in self.ranks):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -12,6 +14,38 @@ from mmm_graph.errors import RunError, problem
 from mmm_graph.runtime.build import Built
 
 Forward = Callable[..., Any]
+Parts = Sequence[tuple[str, Callable[..., Any]]]
+"""Parts of a path, by name."""
+
+
+def in_goes(parts: Parts, through: Callable[[Parts], Forward], built: Built) -> Forward:
+    """A path of a model that has `compile:`, in as few graphs as can be.
+
+    Parts that decide by numbers (`asks`) are run as they are: where a graph breaks within a path, each part would be
+    one by itself, and of those that share their code only the first few would be traced. What is traced is kept with
+    the model, whatever else is asked of its graph.
+
+    Args:
+        through: parts that follow each other -> what runs them on (state, apart).
+    """
+    groups = groupby(parts, key=lambda named: not getattr(named[1], "asks", False))
+    goes = [
+        _kept(own, through, built) if can else through(own) for can, own in ((c, [*g]) for c, g in groups)
+    ]
+
+    def forward(state: Any, apart: bool) -> Any:
+        for go in goes:
+            state = go(state, apart)
+        return state
+
+    return forward
+
+
+def _kept(parts: Parts, through: Callable[[Parts], Forward], built: Built) -> Forward:
+    names = tuple(name for name, _ in parts)
+    if names not in built.traced:
+        built.traced[names] = traced(through(parts), built)
+    return built.traced[names]
 
 
 def traced(function: Forward, built: Built) -> Forward:
@@ -32,8 +66,16 @@ def traced(function: Forward, built: Built) -> Forward:
                 "E728", what, built.node.place, "leave out one: what is traced needs its weights in place"
             )
         )
-    run = torch.compile(function, mode=mode)
+    run = torch.compile(_by_itself(function), mode=mode)
     return _copied(run) if mode != "default" and built.device.type == "cuda" else run
+
+
+def _by_itself(function: Forward) -> Forward:
+    """With code of its own: torch bounds how often the same code is traced, and paths of all models have the same."""
+    if not isinstance(function, FunctionType):
+        return function
+    parts = (function.__globals__, function.__name__, function.__defaults__, function.__closure__)
+    return FunctionType(function.__code__.replace(), *parts)
 
 
 def _copied(run: Forward) -> Forward:

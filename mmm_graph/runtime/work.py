@@ -24,6 +24,7 @@ from mmm_graph.runtime.events import Event, OnEvent
 from mmm_graph.runtime.executor import Executor
 from mmm_graph.runtime.job import OWNERS, Job, grad_paths, noise_keys
 from mmm_graph.runtime.shards import Shards
+from mmm_graph.runtime.together import Gather
 from mmm_graph.runtime.values import Absent
 from mmm_graph.runtime.watch import Watch
 from mmm_graph.runtime.world import LocalWorld, ThreadWorld, World
@@ -43,6 +44,7 @@ class Tools(NamedTuple):
     check_shapes: bool
     shards: Shards
     world: World | None
+    gather: Gather | None = None
 
 
 class Watching(NamedTuple):
@@ -59,6 +61,7 @@ class Work:
     def __init__(self, tools: Tools, jobs: Sequence[Job], train: frozenset[str], watching: Watching) -> None:
         self.tools, self.jobs, self.train, self.watching = tools, jobs, train, watching
         self.found: dict[str, dict[str, Any]] = {job.request.id: {} for job in jobs}
+        self.built: set[Built] = set()
 
     def run(self) -> dict[str, dict[str, Any]]:
         """Values by name for each request; on several processes rank 0 has them.
@@ -71,10 +74,16 @@ class Work:
         if world is not None and ranks > world.size:
             message = f"the plan has {ranks} ranks, there are {world.size} processes"
             raise InputError(problem("E522", message, hint=f"start {ranks} processes"))
-        if world is None and ranks > 1:
-            ThreadWorld(ranks, device=self.tools.device).run(self._rank)
-        else:
-            self._rank(world or LocalWorld(self.tools.device))
+        is_good = False
+        try:
+            if world is None and ranks > 1:
+                ThreadWorld(ranks, device=self.tools.device).run(self._rank)
+            else:
+                self._rank(world or LocalWorld(self.tools.device))
+            is_good = not self.watching.failed
+        finally:
+            for model in self.built:
+                model.prefixes.settle(is_good=is_good)
         return self.found
 
     def _binder(self, job: Job, world: World) -> Binder:
@@ -88,7 +97,7 @@ class Work:
         binder = prepared.binders.get(key)
         if binder is None or not binder.is_current(models):
             grad = grad_paths(prepared.blocks.flow, self.train, sources) if self.train else None
-            context = Context(tools.registry, models, tools.device, grad, tools.check_shapes)
+            context = Context(tools.registry, models, tools.device, grad, tools.check_shapes, tools.gather)
             binder = prepared.binders[key] = Binder(prepared.blocks.flow, context)
         binder.context.seeds[job.request.id] = noise_keys(job.request)
         return binder
@@ -111,7 +120,10 @@ class Work:
         special["forget"] = lambda fn: Bound(
             lambda args, at: _forget(exchanges, at.request, at.node), raw=True
         )
-        built = {id(b): b for binder in binders.values() for b in binder.context.models.values()}.values()
+        built = {b for binder in binders.values() for b in binder.context.models.values()}
+        self.built.update(built)
+        for model in built:
+            model.prefixes.begin(is_alone=world.size == 1)
         special["leave"] = lambda fn: Bound(lambda args, at: _leave(built, str(fn[1])), raw=True)
         calls = {request: _Calls(binder, special) for request, binder in binders.items()}
         transport = world.transport()

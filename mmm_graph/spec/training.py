@@ -10,15 +10,27 @@ from mmm_graph.errors import did_you_mean
 from mmm_graph.spec.base import DottedName, Dtype, Items, Link, Name, Short, Spec, refuse, short_form
 from mmm_graph.spec.node import NodeSpec
 from mmm_graph.spec.scalars import describe
+from mmm_graph.spec.watching import Cache, SamplesSpec, StopSpec
 
 
 class DataSpec(Spec):
-    """A source of samples. `each` names a subgraph run per sample; `weight` is its share among several."""
+    """A source of samples. `each` names a subgraph run per sample; `weight` is its share among several.
+
+    `pack`: samples are laid end to end in rows of at most so many tokens.
+    """
 
     op: str
     config: dict[str, Any] = Field(default_factory=dict)
     each: DottedName | None = None
     weight: float = Field(1.0, gt=0)
+    pack: int | None = Field(None, ge=2)
+
+
+class GroupSpec(Spec):
+    """Batches of samples alike in a column (its length, size or absence); `batches` are sorted together."""
+
+    by: DottedName
+    batches: int = Field(16, ge=2)
 
 
 def _form_of_data(value: Any) -> str:
@@ -52,15 +64,20 @@ class LoraSpec(Spec):
     dropout: float = Field(0.0, ge=0, lt=1)
 
 
+RowNumber = Annotated[int, Field(ge=0, strict=True)]
+
 _HOW = "expects one of full, {lora: ...}, {rows: [...]}, {parts: [...]}"
 
 
 class TrainEntry(Spec):
-    """How a model is trained: exactly one of all of it, LoRA, rows of its embedding, or parts by pattern."""
+    """How a model is trained: exactly one of all of it, LoRA, rows of its embedding, or parts by pattern.
+
+    Rows are tokens, numbers, or ranges `first:end` without the end.
+    """
 
     full: bool = False
     lora: LoraSpec | None = None
-    rows: Items[str] | None = None
+    rows: Items[RowNumber | str] | None = None
     parts: Items[str] | None = None
 
     @model_validator(mode="after")
@@ -88,6 +105,23 @@ Entries = Annotated[
     Short(_lengthen_entries, {"anyOf": [{"const": "full"}, {"$ref": "#/$defs/TrainEntry"}]}),
 ]
 """`full`, one entry, or a list of entries."""
+
+
+def _lengthen_recompute(value: Any) -> Any:
+    if isinstance(value, bool):
+        return {"*": ("*",)} if value else {}
+    if not isinstance(value, dict):
+        hint = "write `true`, or which parts of which models: {llm: ['block*']}"
+        raise refuse(
+            "E801", f"recompute expects true, or models and patterns of parts, got {describe(value)}", hint
+        )
+    return value
+
+
+Recompute = Annotated[
+    dict[str, Items[str]], Short(_lengthen_recompute, {"anyOf": [{"type": "boolean"}, {"type": "object"}]})
+]
+"""`true`, or patterns of parts by model: what these parts keep for the backward pass is computed again instead."""
 
 
 class OptimSpec(Spec):
@@ -142,6 +176,9 @@ class StageSpec(Spec):
     extends: Name | None = None
     init_from: str | None = None
     data: Data | None = None
+    group: Annotated[GroupSpec, short_form("by")] | None = None
+    workers: int = Field(0, ge=0, le=256)
+    bad_limit: float = Field(0.01, ge=0)
     nodes: dict[Name, NodeSpec] = Field(default_factory=dict)
     loss: Losses = Field(default_factory=dict)
     train: dict[DottedName, Entries] = Field(default_factory=dict)
@@ -151,11 +188,14 @@ class StageSpec(Spec):
     epochs: float | None = Field(None, gt=0)
     accumulate: int = Field(1, ge=1)
     precision: Dtype | None = None
+    recompute: Recompute = Field(default_factory=dict)
     ema: Annotated[EmaSpec, short_form("decay", float)] | None = None
     eval: Annotated[StageEval, Short(_lengthen_eval, _NAMES)] | None = None
     save_every: int | None = Field(None, ge=1)
-    cache: bool = False
-    shard: str | None = None
+    cache: Cache = None
+    samples: SamplesSpec | None = None
+    stop_if: StopSpec | None = None
+    shard: bool = False
     microbatches: int = Field(1, ge=1)
     plan: Name | None = None
 

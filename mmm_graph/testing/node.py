@@ -224,7 +224,8 @@ def _used(used: Any, setup: Setup) -> Any:
 
 def _check_gradient(node: OpType, call: Invocation, setup: Setup) -> None:
     _, inputs = prepare(node.inputs, call, setup)
-    leaves = [v.requires_grad_() for v in inputs.values() if isinstance(v, Tensor) and v.is_floating_point()]
+    given = [v for value in inputs.values() for v in (value if isinstance(value, list) else [value])]
+    leaves = [v.requires_grad_() for v in given if isinstance(v, Tensor) and v.is_floating_point()]
     extra = {"noise": Noise((setup.seed,), "check", (0, 1), ())} if node.noise else {}
     loss = next(iter(call.run(**inputs, **extra).values()))
     if loss.shape != ():

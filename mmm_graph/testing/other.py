@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from mmm_graph.config import Config
+from mmm_graph.graph.columns import is_routed
 from mmm_graph.registry.node_type import CompositeType, DataType, OptimType, resolve
 from mmm_graph.spec.ports import parse_port
 from mmm_graph.testing.same import same, untouched_rng
@@ -76,7 +77,10 @@ def check_data(node: DataType, config: Config) -> None:
             raise AssertionError(f"{node.kind}[{index}] has {sorted(sample)}; declared are {sorted(columns)}")
         for name, port in columns.items():
             value = sample[name]
-            batched = [value] if port.kind in ("Text", "Chat") else torch.as_tensor(value)[None]
+            if value is None and (port.optional or is_routed(port) or port.kind == "Mask"):
+                continue
+            is_list = port.many or port.kind in ("Text", "Chat")
+            batched = [value] if is_list else torch.as_tensor(value)[None]
             wrong = check_value(name, port, batched, sizes)
             if wrong:
                 raise AssertionError(f"{node.kind}[{index}], as a batch of one: {wrong}")

@@ -45,16 +45,25 @@ def checkpoint_path(out: Path, stage: str) -> Path:
     return out / "checkpoints" / f"{stage}.safetensors"
 
 
-def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write it, replacing the one before in one move."""
-    head = {
+def head_of(checkpoint: Checkpoint) -> dict[str, Any]:
+    """All of it but the tensors, as JSON has it."""
+    return {
         "stage": checkpoint.stage,
         "step": checkpoint.step,
         "seed": checkpoint.seed,
         "identity": dict(checkpoint.identity),
         "counters": dict(checkpoint.counters),
     }
-    metadata = {"format": FORMAT, "state": json.dumps(head)}
+
+
+def with_head(head: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Checkpoint:
+    """The reverse of `head_of`."""
+    return Checkpoint(head["stage"], head["step"], head["seed"], head["identity"], head["counters"], tensors)
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write it, replacing the one before in one move."""
+    metadata = {"format": FORMAT, "state": json.dumps(head_of(checkpoint))}
     save_tensors(checkpoint.tensors, path, metadata=metadata)
 
 
@@ -74,8 +83,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise RunError(
             problem("E830", f"{path} is no training checkpoint (format {metadata.get('format')!r})")
         )
-    head = json.loads(metadata["state"])
-    return Checkpoint(head["stage"], head["step"], head["seed"], head["identity"], head["counters"], tensors)
+    return with_head(json.loads(metadata["state"]), tensors)
 
 
 def check_identity(path: Path, found: Mapping[str, str], expected: Mapping[str, str]) -> None:

@@ -17,6 +17,7 @@ from mmm_graph.spec import GraphSpec
 from mmm_graph.train.data import Sources
 from mmm_graph.train.events import OnEvent, TrainEvent
 from mmm_graph.train.loader import Batch, Loader
+from mmm_graph.train.lora_file import lora_path
 from mmm_graph.train.options import EvalOptions
 from mmm_graph.train.reach import needed_models
 from mmm_graph.train.seeds import derive_seed
@@ -58,9 +59,14 @@ def evaluate(
 
 
 def overlaid(spec: GraphSpec, options: EvalOptions) -> dict[str, str]:
-    """Models for which the folder of weights has a file, and the name of that file."""
-    files = {name: f"{name}.safetensors" for name in spec.models} if options.weights is not None else {}
-    return {n: file for n, file in files.items() if options.weights and (options.weights / file).is_file()}
+    """Models for which the folder of weights has a file, or a LoRA, and the name of that file."""
+    if options.weights is None:
+        return {}
+    files = {name: (f"{name}.safetensors", lora_path(options.weights, name).name) for name in spec.models}
+    there = {
+        name: [file for file in own if (options.weights / file).is_file()] for name, own in files.items()
+    }
+    return {name: found[0] for name, found in there.items() if found}
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-TrainKind = Literal["stage_start", "step", "eval_step", "eval", "save", "warning", "stage_end", "stage_skip"]
+TrainKind = Literal[
+    "stage_start", "step", "eval_step", "eval", "samples", "save", "warning", "stage_end", "stage_skip"
+]
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,8 @@ class TrainEvent:
 
     Attributes:
         kind: stage_start (start, samples, weights), step (row of metrics.csv), eval_step, eval (metrics by
-            name), save (path), warning (message), stage_end (losses), stage_skip; brackets: what `data` has.
+            name), samples (path, files by output), save (path), warning (message), stage_end (losses),
+            stage_skip; brackets: what `data` has.
         stage: name of the training stage, or of the evaluation.
         step, total: steps done, and steps there are.
         time_s: seconds since the epoch.

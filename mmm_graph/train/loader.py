@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from mmm_graph.errors import RunError, problem
-from mmm_graph.spec.ports import KINDS, PortType
-from mmm_graph.train.seeds import derive_seed
+from mmm_graph.spec.ports import PortType
+from mmm_graph.train.collate import collate, given
+from mmm_graph.train.order import Order, Pick, Shuffled
+from mmm_graph.train.samples import (
+    FAILURES,
+    BadSamples,
+    Dataset,
+    careful_parts,
+    checked,
+    draw,
+    seeded,
+    varies,
+)
+from mmm_graph.train.workers import Workers
 
-_LISTS = frozenset({"Text", "Chat"})
-_TENSORS = KINDS - _LISTS - {"Any"}
-
-
-class Dataset(Protocol):
-    """What a `data.*` builder returns: samples by index, each a dict of columns without batch axis."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Any: ...
+__all__ = ["Batch", "Dataset", "Loader"]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Collated columns, and the indices of the samples they come from."""
+    """Collated columns, and the indices of the samples they come from; `bad`: which could not be read, and why."""
 
     values: dict[str, Any]
     indices: tuple[int, ...]
+    bad: Mapping[str, str] = field(default_factory=dict)
 
 
 class Loader:
@@ -42,31 +46,53 @@ class Loader:
     Args:
         dataset: the samples.
         columns: type of each column, batched, such as {"image": Image[b,1,32,32]}.
-        seed: key of the shuffling.
+        seed: key of the shuffling, and of what samples draw.
         shuffle: False keeps the dataset's own order.
+        order: the stream, if it is another than that.
+        workers: processes that read ahead; 0 = this one reads, when it is asked. The batches are the same.
+        bad_limit: samples that may be unreadable (BadSamples).
 
     Raises:
         RunError: the dataset is empty (E820).
     """
 
     def __init__(
-        self, dataset: Dataset, columns: Mapping[str, PortType], *, seed: int = 0, shuffle: bool = True
+        self,
+        dataset: Dataset,
+        columns: Mapping[str, PortType],
+        *,
+        seed: int = 0,
+        shuffle: bool = True,
+        order: Order | None = None,
+        workers: int = 0,
+        bad_limit: float = 0.0,
     ) -> None:
         if len(dataset) == 0:
             raise RunError(problem("E820", "the dataset has no samples", hint="check its path and its split"))
-        self.dataset = dataset
+        self.dataset = seeded(dataset, seed)
         self.columns = dict(columns)
-        self._seed = seed
-        self._shuffle = shuffle
-        self._epoch: tuple[int, list[int]] = (-1, [])
+        self.bad = BadSamples(bad_limit, len(dataset))
+        self._wanted = given(columns)
+        self._order = order or Shuffled(len(dataset), seed if shuffle else None)
+        self._workers = Workers(self.read, workers) if workers else None
 
     def __len__(self) -> int:
         return len(self.dataset)
 
+    @property
+    def varies(self) -> bool:
+        """Whether a sample is not the same in each epoch: nothing made of it can be kept."""
+        return varies(self.dataset)
+
     def at(self, start: int, count: int) -> Batch:
-        """The `count` samples from position `start` of the stream; this is all that resuming needs."""
-        indices = [self._index(position) for position in range(start, start + count)]
-        return self.gather(indices)
+        """The `count` samples from position `start` of the stream; this is all that resuming needs.
+
+        Raises:
+            RunError: E821, E823, E824, samples are not as they should be; E828, a worker died.
+        """
+        if self._workers is not None:
+            return self._taken(self._workers.at(start, count))
+        return self._taken(self.read(start, count))
 
     def once(self, count: int) -> Iterator[Batch]:
         """Every sample once, in the dataset's own order; the last batch may be short."""
@@ -74,87 +100,55 @@ class Loader:
             yield self.gather(range(start, min(start + count, len(self))))
 
     def gather(self, indices: Sequence[int]) -> Batch:
-        """Read and collate samples. Reading is the place where worker processes would step in."""
-        rows = [self._read(index) for index in indices]
-        values = {name: _collate(name, port, rows, indices) for name, port in self.columns.items()}
-        return Batch(values, tuple(indices))
+        """Read and collate samples, in the form that they have in the first epoch."""
+        return self._taken(self._collated([Pick(index, 0) for index in indices]))
 
-    def _index(self, position: int) -> int:
-        epoch, offset = divmod(position, len(self))
-        if not self._shuffle:
-            return offset
-        if self._epoch[0] != epoch:
-            generator = torch.Generator().manual_seed(derive_seed(self._seed, "shuffle", epoch))
-            self._epoch = (epoch, torch.randperm(len(self), generator=generator).tolist())
-        return self._epoch[1][offset]
+    def read(self, start: int, count: int) -> Batch:
+        """As `at`, but by whoever calls it and without counting what is bad."""
+        return self._collated([self._order.at(position) for position in range(start, start + count)])
 
-    def _read(self, index: int) -> Mapping[str, Any]:
+    def close(self) -> None:
+        """End the workers."""
+        if self._workers is not None:
+            self._workers.close()
+
+    def _taken(self, batch: Batch) -> Batch:
+        self.bad.add(batch.bad)
+        return batch
+
+    def _collated(self, picks: Sequence[Pick]) -> Batch:
+        with one_thread():
+            rows = [self._read(pick) for pick in picks]
+            indices = tuple(pick.index for pick in picks)
+            values = collate(self.columns, rows, indices)
+        bad: dict[str, str] = {}
+        for part in careful_parts(self.dataset):
+            bad |= part.bad
+            part.bad = {}
+        return Batch(values, indices, bad)
+
+    def _read(self, pick: Pick) -> Mapping[str, Any]:
+        if self._workers is not None:
+            self._workers.at_sample(pick.index)
         try:
-            row: Any = self.dataset[index]
-        except (ArithmeticError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
-            what = f"the dataset failed at sample {index}: {type(error).__name__}: {error}"
+            row = draw(self.dataset, pick)
+        except RunError:
+            raise
+        except FAILURES as error:
+            what = f"the dataset failed at sample {pick.index}: {type(error).__name__}: {error}"
             raise RunError(problem("E821", what)) from error
-        if not isinstance(row, Mapping):
-            what = f"sample {index} is a {type(row).__name__}; expected columns {sorted(self.columns)}"
-            raise RunError(problem("E821", what))
-        if row.keys() != self.columns.keys():
-            missing, extra = self.columns.keys() - row.keys(), row.keys() - self.columns.keys()
-            what = (
-                f"sample {index} lacks columns {sorted(missing)} and has undeclared columns {sorted(extra)}"
-            )
-            raise RunError(
-                problem("E821", what, hint="columns(config) of the data type must name what it returns")
-            )
-        return row
+        return checked(row, pick.index, self._wanted)
 
 
-def _collate(name: str, port: PortType, rows: Sequence[Mapping[str, Any]], indices: Sequence[int]) -> Any:
-    """List for text, None for a column that no row has, else one tensor with the batch axis in front."""
-    absent = [index for index, row in zip(indices, rows, strict=True) if row[name] is None]
-    if absent and (len(absent) < len(rows) or not port.optional):
-        raise _bad(
-            name, absent[0], "no value", f"{port}" + ("" if port.optional else ", which is not optional")
-        )
-    if absent:
-        return None
-    if port.kind in _LISTS or port.many or (port.kind not in _TENSORS and not _is_numeric(rows[0][name])):
-        return [_text(name, port, index, row[name]) for index, row in zip(indices, rows, strict=True)]
-    tensors = [_tensor(name, port, index, row[name]) for index, row in zip(indices, rows, strict=True)]
-    first = tensors[0]
-    for index, tensor in zip(indices, tensors, strict=True):
-        if tensor.shape != first.shape or tensor.dtype != first.dtype:
-            found, want = _describe(tensor), f"{_describe(first)} as sample {indices[0]} has"
-            raise _bad(name, index, found, want)
-    return torch.stack(tensors)
-
-
-def _is_numeric(value: Any) -> bool:
-    return hasattr(value, "__array__") or isinstance(value, int | float | complex)
-
-
-def _text(name: str, port: PortType, index: int, value: Any) -> Any:
-    if port.kind == "Text" and not isinstance(value, str):
-        raise _bad(name, index, f"a {type(value).__name__}", "a str")
-    return value
-
-
-def _tensor(name: str, port: PortType, index: int, value: Any) -> Tensor:
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """As in a worker: what a sum gives may depend on how many threads share it."""
+    threads = torch.get_num_threads()
+    if threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
     try:
-        tensor = torch.as_tensor(value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise _bad(name, index, f"a {type(value).__name__} that is no tensor ({error})", str(port)) from error
-    if port.dims is None:
-        return tensor
-    sizes = [dim.size for dim in port.dims[1:]]
-    fits = len(sizes) == tensor.ndim and all(s in (None, n) for s, n in zip(sizes, tensor.shape, strict=True))
-    if not fits:
-        raise _bad(name, index, _describe(tensor), f"a row of {port}")
-    return tensor
-
-
-def _describe(tensor: Tensor) -> str:
-    return f"shape {list(tensor.shape)} {tensor.dtype}".replace("torch.", "")
-
-
-def _bad(name: str, index: int, found: str, expected: str) -> RunError:
-    return RunError(problem("E821", f"column {name!r} of sample {index}: found {found}, expected {expected}"))
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -20,9 +21,12 @@ from rich.progress import (
 
 from mmm_graph.errors import InputError, problem
 from mmm_graph.train.events import TrainEvent
-from mmm_graph.train.files import replacing
+from mmm_graph.train.files import naming, replacing
 
-COLUMNS = ("stage", "step", "epoch", "lr", "loss", "grad_norm", "samples_per_s", "seconds")
+COLUMNS = (
+    *("stage", "step", "epoch", "lr", "loss", "grad_norm"),
+    *("samples_per_s", "tokens_per_s", "memory_gb", "seconds"),
+)
 WIDE = 120
 """Columns of a terminal on which every loss term is shown."""
 EXTRA = 'pip install "mmm_graph[train]"'
@@ -48,6 +52,7 @@ class CsvLog:
     """
 
     def __init__(self, path: Path, columns: Sequence[str], keep: Mapping[str, int]) -> None:
+        self._path = path
         old = read_rows(path)
         rows = [r for r in old if int(r["step"]) <= keep.get(r["stage"], int(r["step"]))]
         names = dict.fromkeys([*COLUMNS, *(old[0] if old else ()), *columns])
@@ -60,8 +65,9 @@ class CsvLog:
 
     def __call__(self, event: TrainEvent) -> None:
         if event.kind == "step" or event.kind == "eval":
-            self._writer.writerow({"stage": event.stage, "step": event.step, **event.data})
-            self._file.flush()
+            with naming(self._path):
+                self._writer.writerow({"stage": event.stage, "step": event.step, **event.data})
+                self._file.flush()
 
     def close(self) -> None:
         self._file.close()
@@ -95,7 +101,7 @@ class TensorBoardLog:
         self._writers: dict[str, Any] = {}
 
     def __call__(self, event: TrainEvent) -> None:
-        if event.kind not in ("step", "eval"):
+        if event.kind not in ("step", "eval", "samples"):
             return
         writer = self._writers.get(event.stage)
         if writer is None:
@@ -104,6 +110,9 @@ class TensorBoardLog:
                 str(self._folder / event.stage), purge_step=None if purge is None else purge + 1
             )
             self._writers[event.stage] = writer
+        if event.kind == "samples":
+            _add_pictures(writer, event)
+            return
         for name, value in event.data.items():
             if isinstance(value, int | float) and name not in ("step", "seconds"):
                 writer.add_scalar(name.replace(".", "/"), value, event.step)
@@ -111,6 +120,20 @@ class TensorBoardLog:
     def close(self) -> None:
         for writer in self._writers.values():
             writer.close()
+
+
+def _add_pictures(writer: Any, event: TrainEvent) -> None:
+    """Samples that are pictures, of several the one that shows all."""
+    from PIL import Image
+
+    readable = {suffix for suffix, name in Image.registered_extensions().items() if name in Image.OPEN}
+    files: Mapping[str, Sequence[str]] = event.data["files"]
+    for name, paths in files.items():
+        if f"grid-{name}" in files or Path(paths[0]).suffix.lower() not in readable:
+            continue
+        with Image.open(paths[0]) as picture:
+            pixels = np.asarray(picture.convert("RGB"))
+        writer.add_image(f"samples/{name.removeprefix('grid-')}", pixels, event.step, dataformats="HWC")
 
 
 class ProgressLog:
@@ -140,7 +163,7 @@ class ProgressLog:
             self._print(event)
         elif event.kind == "step" and task is not None:
             self._progress.update(task, completed=event.step, text=step_text(event.data, terms=self._terms))
-        elif event.kind in ("eval", "warning", "save", "stage_end", "stage_skip"):
+        elif event.kind in ("eval", "samples", "warning", "save", "stage_end", "stage_skip"):
             self._print(event)
 
     def _print(self, event: TrainEvent) -> None:
@@ -151,10 +174,20 @@ class ProgressLog:
 
 
 def step_text(row: Row, *, terms: bool = True) -> str:
-    """`loss 0.123 (l1 0.1, kl 2) 812 samples/s`; the bracket stands where there are several terms."""
+    """`loss 0.123 (l1 0.1, kl 2), 31.0% supervised 812 samples/s 9000 tokens/s 1.20 GB`.
+
+    The bracket stands where there are several terms.
+
+    Args:
+        terms: there is room for them, and for the memory.
+    """
     named = [f"{k[5:]} {v:.4g}" for k, v in row.items() if k.startswith("loss.")]
     bracket = f" ({', '.join(named)})" if terms and len(named) > 1 else ""
-    return f"loss {row['loss']:.4g}{bracket} {row['samples_per_s']:.0f} samples/s"
+    shares = [f", {v:.1%} supervised" for k, v in row.items() if k.startswith("supervised.")]
+    speed = f"{row['samples_per_s']:.0f} samples/s"
+    speed += f" {row['tokens_per_s']:.0f} tokens/s" if "tokens_per_s" in row else ""
+    speed += f" {row['memory_gb']:.2f} GB" if terms and "memory_gb" in row else ""
+    return f"loss {row['loss']:.4g}{bracket}{''.join(shares)} {speed}"
 
 
 def event_text(event: TrainEvent) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from mmm_graph.checkpoint.load import PARTS
 from mmm_graph.config import Config
+from mmm_graph.nn.chosen_rows import ChosenRows
+from mmm_graph.nn.lora_factors import LoraFactors
 from mmm_graph.registry.node_type import OptimType, resolve
 
 Weights = Mapping[str, Mapping[str, nn.Parameter]]
@@ -21,38 +24,59 @@ def build_optimiser(
     """The optimiser over all trainable weights of `models`.
 
     The builder gets one group per model and role of weight, with keys `params`, `name` ("unet/matrix"),
-    `role` (matrix, vector, embedding), and what `groups` says for that model, such as `lr`. So which weights
+    `role` (matrix, vector, scalar, embedding), and what `groups` says for that model, such as `lr`. So which weights
     decay is the optimiser's own choice. `initial_lr` is set on every group for the schedule.
+
+    Args:
+        groups: settings by model, and by `model.what` for some of its weights: `lora`, `rows`, or a part.
     """
     made = []
     for model, module in models.items():
-        for role, params in split_roles(module).items():
-            made.append({"params": params, "name": f"{model}/{role}", "role": role, **groups.get(model, {})})
+        for (what, role), params in split_roles(module, named_whats(model, groups)).items():
+            name = f"{model}.{what}" if what else model
+            own = {**groups.get(model, {}), **(groups[name] if what else {})}
+            made.append({"params": params, "name": f"{name}/{role}", "role": role, **own})
     optimiser: torch.optim.Optimizer = resolve(kind.builder)(made, config)
     for group in optimiser.param_groups:
         group["initial_lr"] = group["lr"]
     return optimiser
 
 
-def split_roles(module: nn.Module) -> dict[str, list[nn.Parameter]]:
-    """Trainable weights by role: matrices (and kernels), vectors (biases, norms, gates) and embeddings.
+def named_whats(model: str, groups: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
+    """What of a model has settings of its own."""
+    return frozenset(key.removeprefix(f"{model}.") for key in groups if key.startswith(f"{model}."))
 
-    Embeddings are the weights of nn.Embedding and weights whose own name says so (`pos_embed`, `position`).
+
+def split_roles(module: nn.Module, whats: Collection[str] = ()) -> dict[tuple[str, str], list[nn.Parameter]]:
+    """Trainable weights by (what they are of, role).
+
+    Roles are matrices (and kernels), vectors (biases, norms, gates), scalars (a temperature) and embeddings, which are
+    the weights of nn.Embedding and weights whose own name says so (`pos_embed`, `position`).
+
+    Args:
+        whats: `lora`, `rows` and parts that are told apart; all other weights are of "".
     """
-    roles: dict[str, list[nn.Parameter]] = {}
+    roles: dict[tuple[str, str], list[nn.Parameter]] = {}
     seen: set[int] = set()
-    for owner in module.modules():
+    for path, owner in module.named_modules():
         for name, weight in owner.named_parameters(recurse=False):
             if weight.requires_grad and id(weight) not in seen:
                 seen.add(id(weight))
-                roles.setdefault(_role(owner, name, weight), []).append(weight)
+                what = BESIDE.get(type(owner)) or path.removeprefix(PARTS).partition(".")[0]
+                roles.setdefault((what if what in whats else "", _role(owner, name, weight)), []).append(
+                    weight
+                )
     return dict(sorted(roles.items()))
+
+
+BESIDE: Mapping[type[nn.Module], str] = {LoraFactors: "lora", ChosenRows: "rows"}
+"""What is trained beside the weights of a model, and its name among groups."""
 
 
 def _role(owner: nn.Module, name: str, weight: Tensor) -> str:
     if isinstance(owner, nn.Embedding) or "embed" in name or name.startswith("pos"):
         return "embedding"
-    return "matrix" if weight.ndim >= 2 else "vector"
+    return ("scalar", "vector", "matrix")[min(weight.ndim, 2)]
 
 
 def set_lr(optimiser: torch.optim.Optimizer, factor: float) -> None:

@@ -20,6 +20,8 @@ class TrainOptions:
         log_every: steps between rows of metrics.csv; a row holds means over them.
         tensorboard: also write OUT/tensorboard.
         command: what the user typed, for train.json.
+        workers: processes that read data; None = as each stage says.
+        cache_dir: of `cache: disk`, to be shared by trainings into several folders; None = OUT/cache.
     """
 
     device: str = "cpu"
@@ -29,6 +31,8 @@ class TrainOptions:
     log_every: int = 10
     tensorboard: bool = False
     command: str = ""
+    cache_dir: Path | None = None
+    workers: int | None = None
 
 
 @dataclass(frozen=True)

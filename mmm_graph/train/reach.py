@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from mmm_graph.graph.attached import guest_of, type_of
-from mmm_graph.graph.graph import Call, Graph, Node, Op, called_models, links, walk
+from mmm_graph.graph.graph import Call, Graph, Node, Op, Ref, called_models, links, walk
 from mmm_graph.registry import Registry
 
 WHOLE = ""
@@ -28,16 +28,22 @@ def reached_parts(graph: Graph, registry: Registry) -> dict[str, set[str]]:
     return reached
 
 
-def needed_nodes(graph: Graph) -> tuple[Node, ...]:
-    """Top-level nodes that the outputs need, in order."""
+def needed_nodes(graph: Graph, supplied: Iterable[Ref] = ()) -> tuple[Node, ...]:
+    """Top-level nodes that the outputs need when some values are supplied, in order."""
+    outputs = [r for out in graph.outputs.values() for r in (out.ref, out.owners) if r]
+    return nodes_behind(graph, outputs, supplied)
+
+
+def nodes_behind(graph: Graph, values: Iterable[Ref], supplied: Iterable[Ref] = ()) -> tuple[Node, ...]:
+    """Top-level nodes that values need when others are supplied, in order."""
     by_path: Mapping[str, Node] = {node.path: node for node in graph.nodes}
     needed: set[str] = set()
-    todo = [ref.source for out in graph.outputs.values() for ref in (out.ref, out.owners) if ref is not None]
+    known, todo = set(supplied), list(values)
     while todo:
-        path = todo.pop()
-        if path in by_path and path not in needed:
-            needed.add(path)
-            todo += [ref.source for ref in links(by_path[path])]
+        ref = todo.pop()
+        if ref not in known and ref.source in by_path and ref.source not in needed:
+            needed.add(ref.source)
+            todo += links(by_path[ref.source])
     return tuple(node for node in graph.nodes if node.path in needed)
 
 

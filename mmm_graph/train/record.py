@@ -30,6 +30,7 @@ class StageRecord:
         start: where each model started from.
         models: the trained ones, each in OUT/MODEL.safetensors.
         seed, command, versions, machine: how it came about.
+        bad_samples: those that could not be read, and why.
     """
 
     steps: int
@@ -43,6 +44,7 @@ class StageRecord:
     command: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     machine: str = ""
+    bad_samples: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_records(out: Path) -> dict[str, StageRecord]:

@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmm_graph.nn.chosen_rows import ChosenRows
+from mmm_graph.nn.lora import LowRank
+from mmm_graph.nn.quantized import QuantizedLinear
 from mmm_graph.train.checkpoint import Checkpoint
 from mmm_graph.train.ema import Ema
 from mmm_graph.train.optimiser import Weights, load_optimiser_state, optimiser_state
@@ -19,11 +22,12 @@ def stage_identity(stage: Stage, seed: int) -> dict[str, str]:
     trained = {name: stage.graph.models[name] for name in stage.trained}
     return {
         "seed": str(seed),
-        "samples": f"{stage.source.identity}, {stage.batch} x {stage.accumulate} a step",
+        "samples": f"{stage.source.identity}, {stage.batch} x {stage.accumulate} a step"
+        + (f", by {stage.group.by} in {stage.group.batches} batches" if stage.group else ""),
         "models": ", ".join(
             f"{n} {node.kind} {node.config.model_dump_json()}" for n, node in trained.items()
         ),
-        "trained parts": ", ".join(f"{n} {'all' if p is None else p}" for n, p in stage.trained.items()),
+        "what learns": "; ".join(f"{name}: {learns}" for name, learns in stage.learns.items()),
         "optimiser": f"{stage.optim.kind} {stage.optim_config.model_dump_json()} {dict(stage.groups)}",
         "loss terms": ", ".join(f"{name} {t.weight} from {t.after}" for name, t in stage.terms.items()),
         "ema": f"{stage.ema} from {stage.ema_after}",
@@ -38,6 +42,22 @@ def trainable(models: Mapping[str, nn.Module]) -> Weights:
 def flat(weights: Weights) -> dict[str, nn.Parameter]:
     """The same as `model/weight`."""
     return {f"{model}/{name}": weight for model, own in weights.items() for name, weight in own.items()}
+
+
+def moving_buffers(module: nn.Module) -> dict[str, Tensor]:
+    """Buffers that training may change: none that belong to weights which stay, packed ones and LoRAs."""
+    still = tuple(
+        f"{path}." if path else ""
+        for path, owner in module.named_modules()
+        if isinstance(getattr(owner, "base", owner), STILL)
+    )
+    return {
+        name: tensor for name, tensor in module.named_buffers() if not still or not name.startswith(still)
+    }
+
+
+STILL = (QuantizedLinear, LowRank, ChosenRows)
+"""Modules whose buffers stay as they are."""
 
 
 def take_snapshot(
@@ -55,7 +75,7 @@ def take_snapshot(
     tensors, numbers = optimiser_state(optimiser, weights)
     named: dict[str, Tensor] = {f"model/{name}": w.detach() for name, w in flat(weights).items()}
     for model, module in models.items():
-        named |= {f"buffer/{model}/{name}": tensor for name, tensor in module.named_buffers()}
+        named |= {f"buffer/{model}/{name}": tensor for name, tensor in moving_buffers(module).items()}
     named |= {f"optim/{name}": tensor for name, tensor in tensors.items()}
     if ema is not None:
         named |= {f"ema/{name}": tensor for name, tensor in ema.averages.items()}
@@ -81,7 +101,7 @@ def put_back(
         weight.copy_(saved[name])
     buffers = checkpoint.part("buffer")
     for model, module in models.items():
-        for name, tensor in module.named_buffers():
+        for name, tensor in moving_buffers(module).items():
             tensor.copy_(buffers[f"{model}/{name}"])
     if ema is not None:
         ema.load(checkpoint.part("ema"))

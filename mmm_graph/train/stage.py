@@ -5,23 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 from mmm_graph.config import Config
 from mmm_graph.errors import InputError, Place, Problem, did_you_mean, problem
 from mmm_graph.graph.compile import compile_graph
-from mmm_graph.graph.graph import Graph, Op, Ref
+from mmm_graph.graph.graph import Graph, Ref
 from mmm_graph.registry import OptimType, Registry
 from mmm_graph.spec import GraphSpec, StageSpec, substitute
+from mmm_graph.spec.training import GroupSpec
+from mmm_graph.spec.watching import CacheSpec, SamplesSpec, StopSpec
 from mmm_graph.train.configs import read_config
 from mmm_graph.train.data import Source, Sources
-from mmm_graph.train.frozen import frozen_values
-from mmm_graph.train.reach import WHOLE, needed_nodes, part_names, reached_parts
+from mmm_graph.train.frozen import find_frozen
+from mmm_graph.train.learns import Learns, find_learns
+from mmm_graph.train.recompute import find_recomputed
+from mmm_graph.train.samples import varies
 from mmm_graph.train.schedule import SCHEDULES, warmup_steps
+from mmm_graph.train.terms import check_terms, supervised_shares
 
 PRECISIONS = ("f32", "bf16")
-LATER = ("updates", "shard", "plan")
+LATER = ("updates", "plan")
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,9 @@ class Stage:
     Attributes:
         graph: its outputs are the loss terms.
         source: the samples.
-        trained: model -> names of the parts that are trained, None = the whole model.
+        learns: what is trained of which model.
+        recompute: parts that compute again in the backward pass what they would keep, by model.
+        shares: values named `supervised`: how many of the tokens are learnt.
         terms: of the loss, by name.
         optim, optim_config, groups: the optimiser, and what differs for single models.
         schedule, warmup: of the learning rate; warm-up in steps.
@@ -48,13 +54,18 @@ class Stage:
         ema, ema_after: decay of the averaged weights, and the step from which they are averaged.
         evals, eval_every: evaluations, and how many steps lie between them (None: only at the end).
         save_every: steps between checkpoints (None: only at the end and when interrupted).
-        cached: values of frozen models that are computed once per sample.
+        group, workers, bad_limit: of the data (Source.stream).
+        cached, cache: values of frozen models that are computed once per sample, and where they are kept.
+        samples: what is made of the top level while training, and how often.
+        stop_if: when a loss has exploded.
     """
 
     name: str
     graph: Graph
     source: Source
-    trained: Mapping[str, tuple[str, ...] | None]
+    learns: Mapping[str, Learns]
+    recompute: Mapping[str, tuple[str, ...]]
+    shares: tuple[str, ...]
     terms: Mapping[str, Term]
     optim: OptimType
     optim_config: Config
@@ -70,9 +81,31 @@ class Stage:
     evals: tuple[str, ...]
     eval_every: int | None
     save_every: int | None
+    group: GroupSpec | None
+    workers: int
+    bad_limit: float
     cached: tuple[Ref, ...]
+    cache: CacheSpec | None
+    samples: SamplesSpec | None
+    stop_if: StopSpec | None
     init_from: str | None
     place: Place | None
+    shard: bool = False
+
+    @property
+    def trained(self) -> Mapping[str, tuple[str, ...] | None]:
+        """Model -> names of the parts that are trained as a whole, None = all of them."""
+        return {name: learns.parts for name, learns in self.learns.items()}
+
+    @property
+    def whole(self) -> tuple[str, ...]:
+        """Models whose own weights are trained."""
+        return tuple(name for name, learns in self.learns.items() if learns.is_whole)
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Models of which only a LoRA or rows are trained."""
+        return tuple(name for name, learns in self.learns.items() if not learns.is_whole)
 
     @property
     def batch(self) -> int:
@@ -84,7 +117,7 @@ def make_stage(spec: GraphSpec, registry: Registry, name: str, sources: Sources)
     """Resolve and check a stage; the dataset is opened, no model is built.
 
     Raises:
-        InputError: E203 no such stage; E810 to E817 what cannot be trained, and why; what compiling finds.
+        InputError: E203 no such stage; E810 to E817, E862 what cannot be trained, and why; what compiling finds.
         RunError: E822, the dataset cannot be opened.
     """
     graph = compile_graph(spec, registry, f"train.{name}")
@@ -94,23 +127,29 @@ def make_stage(spec: GraphSpec, registry: Registry, name: str, sources: Sources)
     found = [*_unsupported(spec, written, where), *_wrong_names(spec, registry, written, where)]
     if found:
         raise InputError(found)
-    trained = _trained(spec, registry, graph, written, where)
-    _check_accumulation(registry, graph, written, spec.place(*where, "accumulate"))
+    learns = find_learns(spec, registry, graph, written.train, (*where, "train"), name)
+    places = {term: spec.place(*where, "loss", term) for term in written.loss}
+    check_terms(graph, written.loss, frozenset(learns), name, places)
+    if written.shard and may_lack(graph):
+        raise InputError(_cannot_shard(spec.place(*where, "shard")))
     assert written.optim is not None
     kind = registry.optims[written.optim.op]
     config = read_config(spec, registry, kind.config, written.optim.config, (*where, "optim", "config"))
     source = sources.open(graph, written.data, (*where, "data"))
-    per_epoch = len(source.dataset) / (source.batch * written.accumulate)
+    _check_batches(written, source, spec.place(*where, "group"))
+    per_epoch = source.samples / (source.batch * written.accumulate)
     steps = written.steps or math.ceil((written.epochs or 0) * per_epoch)
     return Stage(
         name=name,
         graph=graph,
         source=source,
-        trained=trained,
+        learns=learns,
+        recompute=find_recomputed(graph, registry, written.recompute, spec.place(*where, "recompute"), name),
+        shares=supervised_shares(graph),
         terms={k: Term(t.weight, t.after) for k, t in written.loss.items()},
         optim=kind,
         optim_config=config,
-        groups=_groups(spec, registry, written, kind, config, where),
+        groups=_groups(spec, registry, written, kind, config, where, learns),
         schedule=written.optim.schedule,
         warmup=warmup_steps(written.optim.warmup, steps),
         clip=written.optim.clip,
@@ -122,9 +161,16 @@ def make_stage(spec: GraphSpec, registry: Registry, name: str, sources: Sources)
         evals=written.eval.names if written.eval else (),
         eval_every=written.eval.every if written.eval else None,
         save_every=written.save_every,
-        cached=_cached(registry, graph, written, spec.place(*where, "cache")),
+        group=written.group,
+        workers=written.workers,
+        bad_limit=written.bad_limit,
+        cached=_cached(registry, graph, written, source, spec.place(*where, "cache")),
+        cache=written.cache,
+        samples=written.samples,
+        stop_if=written.stop_if,
         init_from=written.init_from,
         place=spec.place(*where),
+        shard=written.shard,
     )
 
 
@@ -148,14 +194,6 @@ def _unsupported(spec: GraphSpec, written: StageSpec, where: tuple[str, ...]) ->
     keys += ["microbatches"] if written.microbatches != 1 else []
     found: list[tuple[str, tuple[str, ...]]] = [(f"`{key}:`", (key,)) for key in keys]
     found += [(f"`balance:` of {k}", ("loss", k, "balance")) for k, t in written.loss.items() if t.balance]
-    for model, entries in written.train.items():
-        kinds = {"lora": any(e.lora for e in entries), "rows": any(e.rows is not None for e in entries)}
-        found += [(f"training {model} by `{kind}`", ("train", model)) for kind, used in kinds.items() if used]
-        if model in spec.models and any(item.lora for item in spec.models[model].attach):
-            found.append((f"training {model}, which has `attach: {{lora: ...}}`,", ("train", model)))
-        if model in spec.models and spec.models[model].quantize:
-            found.append((f"training {model}, whose weights are quantized,", ("train", model)))
-    hint = "leave it out, or train the model with `full` or `{parts: ...}`"
     offloaded = [model for model, said in spec.models.items() if said.offload]
     return [
         problem(
@@ -166,7 +204,12 @@ def _unsupported(spec: GraphSpec, written: StageSpec, where: tuple[str, ...]) ->
         )
         for model in offloaded
     ] + [
-        problem("E814", f"stage {name}: {what} comes in a later version", spec.place(*where, *keys), hint)
+        problem(
+            "E814",
+            f"stage {name}: {what} comes in a later version",
+            spec.place(*where, *keys),
+            "leave it out",
+        )
         for what, keys in found
     ]
 
@@ -200,41 +243,15 @@ def _wrong_names(
     if written.optim is not None:
         names += [("optimiser", written.optim.op, ("optim", "op"), registry.optims)]
         names += [("schedule", written.optim.schedule, ("optim", "schedule"), SCHEDULES)]
-        names += [("trained model", n, ("optim", "groups", n), written.train) for n in written.optim.groups]
+        names += [
+            ("trained model", n, ("optim", "groups", n), written.train)
+            for n in written.optim.groups
+            if not any(n.startswith(f"{model}.") for model in written.train)
+        ]
     for what, name, keys, known in names:
         if name not in known:
             report("E811", f"there is no {what} {name!r}", keys, did_you_mean(name, known))
     return found
-
-
-def _trained(
-    spec: GraphSpec, registry: Registry, graph: Graph, written: StageSpec, where: tuple[str, ...]
-) -> dict[str, tuple[str, ...] | None]:
-    """The trained parts of each model; every one must lie on the way to a loss."""
-    found: list[Problem] = []
-    trained: dict[str, tuple[str, ...] | None] = {}
-    reached = reached_parts(graph, registry)
-    for model, entries in written.train.items():
-        place = spec.place(*where, "train", model)
-        if not registry.models[graph.models[model].kind].weights:
-            found.append(
-                problem("E813", f"{model} ({graph.models[model].kind}) has no weights to train", place)
-            )
-            continue
-        parts = part_names(graph, registry, model)
-        patterns = ["*"] if any(e.full for e in entries) else [p for e in entries for p in e.parts or ()]
-        idle = [p for p in patterns if not any(fnmatchcase(part, p) for part in parts)]
-        found += [problem("E811", f"{model} has no part {p!r}", place, did_you_mean(p, parts)) for p in idle]
-        chosen = tuple(part for part in parts if any(fnmatchcase(part, p) for p in patterns))
-        lost = [part for part in chosen if part not in reached.get(model, ())]
-        if lost:
-            which = model if len(lost) == len(parts) else f"{model} parts {', '.join(lost)}"
-            hint = "link it to a loss, or leave it out of `train:`"
-            found.append(problem("E812", f"stage {where[-1]}: no loss reaches {which}", place, hint))
-        trained[model] = None if patterns == ["*"] or parts == (WHOLE,) else chosen
-    if found:
-        raise InputError(found)
-    return trained
 
 
 def _groups(
@@ -244,34 +261,69 @@ def _groups(
     kind: OptimType,
     config: Config,
     where: tuple[str, ...],
+    learns: Mapping[str, Learns],
 ) -> dict[str, dict[str, object]]:
-    """What the optimiser does differently for single models, checked with its own config class."""
+    """What the optimiser does differently for models or some weights of them, checked with its own config class."""
     assert written.optim is not None
     base = {key: getattr(config, key) for key in config.model_fields_set}
     groups: dict[str, dict[str, object]] = {}
     for model, own in written.optim.groups.items():
+        _check_group(model, learns, spec.place(*where, "optim", "groups", model), where[-1])
         checked = read_config(spec, registry, kind.config, {**base, **own}, (*where, "optim", "groups"))
         groups[model] = {key: getattr(checked, key) for key in own}
     return groups
 
 
-def _cached(registry: Registry, graph: Graph, written: StageSpec, place: Place | None) -> tuple[Ref, ...]:
-    """What `cache: true` keeps."""
-    values = frozen_values(graph, registry, written.train) if written.cache else ()
-    if written.cache and not values:
-        what = "`cache: true`, but no frozen model makes anything from the data alone with rows of one size"
-        raise InputError(problem("E817", what, place, "leave it out"))
-    return values
+def _check_group(key: str, learns: Mapping[str, Learns], place: Place | None, stage: str) -> None:
+    """`model.what` must be something of the model that is trained; models were looked at before."""
+    known = [f"{model}.{what}" for model, own in learns.items() for what in own.whats]
+    if key not in learns and key not in known:
+        what = f"stage {stage}: nothing that is trained is {key!r}"
+        raise InputError(problem("E811", what, place, did_you_mean(key, [*learns, *known])))
 
 
-def _check_accumulation(registry: Registry, graph: Graph, written: StageSpec, place: Place | None) -> None:
-    """A loss over pairs of samples is not the mean of its micro-batches."""
-    if written.accumulate == 1:
+def _check_batches(written: StageSpec, source: Source, place: Place | None) -> None:
+    """What batches are grouped by must be a column; sources side by side have no order in common."""
+    if written.group is None:
         return
-    for node in needed_nodes(graph):
-        if isinstance(node, Op) and registry.ops[node.kind].accumulation != "mean":
-            what = f"{node.path} ({node.kind}) compares the samples of a batch; accumulating would"
-            hint = (
-                "set `accumulate: 1` and a larger batch; feature-cached accumulation comes in a later version"
-            )
-            raise InputError(problem("E815", f"{what} change the loss", place, hint))
+    if source.beside:
+        what = (
+            "`group:` sorts the samples of one stream, and here the nodes read several sources side by side"
+        )
+        raise InputError(
+            problem("E827", what, place, "read a mixture: `$data.x` instead of `$data.source.x`")
+        )
+    if written.group.by not in source.columns:
+        what = f"there is no column {written.group.by!r} to group samples by"
+        raise InputError(problem("E827", what, place, did_you_mean(written.group.by, source.columns)))
+
+
+def _cached(
+    registry: Registry, graph: Graph, written: StageSpec, source: Source, place: Place | None
+) -> tuple[Ref, ...]:
+    """What `cache:` keeps."""
+    if written.cache is None:
+        return ()
+    if varies(source.dataset):
+        what = f"`cache:` has nothing to keep: samples of {source.kind} are drawn anew in each epoch"
+        raise InputError(
+            problem("E817", what, place, "leave it out, or take the random steps out of `each:`")
+        )
+    found = find_frozen(graph, registry, written.train)
+    if not found.values:
+        why = [f"{ref}: {reason}" for ref, reason in found.left_out.items()]
+        why += [f"{path} is no function of the sample: {cause}" for path, cause in found.blocked.items()]
+        what = "`cache:` has nothing to keep: no frozen model makes rows of one size from the data alone"
+        raise InputError(problem("E817", "; ".join([what, *why]), place, "leave it out"))
+    return found.values
+
+
+def may_lack(graph: Graph) -> bool:
+    """Whether some rank may have nothing to learn from in a batch: there are conditions, or columns may be absent."""
+    optional = any(port.type.optional for port in graph.inputs.values())
+    return optional or any(node.when is not None for node in graph.walk())
+
+
+def _cannot_shard(place: Place | None) -> Problem:
+    what = "`shard: true` gathers weights on all ranks at once, and this stage has nodes that some ranks may skip"
+    return problem("E862", what, place, "leave it out: whole models may differ in what their ranks run")

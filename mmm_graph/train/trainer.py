@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
-from mmm_graph.errors import InputError, did_you_mean, problem, warning
+from mmm_graph.errors import InputError, Problem, did_you_mean, problem, warning
 from mmm_graph.graph.compile import compile_graph
+from mmm_graph.graph.weights import configs_of_weights
 from mmm_graph.registry import Notifier, Registry
 from mmm_graph.spec import GraphSpec
 from mmm_graph.train.checkpoint import Checkpoint, check_identity, checkpoint_path, load_checkpoint
@@ -15,18 +17,23 @@ from mmm_graph.train.curve import can_draw, draw_curve
 from mmm_graph.train.data import Sources
 from mmm_graph.train.events import OnEvent, TrainEvent
 from mmm_graph.train.interrupt import interruptible
+from mmm_graph.train.lock import locked
 from mmm_graph.train.log import EXTRA, CsvLog, Log, TensorBoardLog, read_rows
 from mmm_graph.train.options import TrainOptions
 from mmm_graph.train.outputs import DTYPES, write_graph
+from mmm_graph.train.ranks import ALONE, Ranks
 from mmm_graph.train.reach import needed_models
 from mmm_graph.train.record import StageRecord, read_records, write_records
+from mmm_graph.train.sample_outputs import SampleTools, sample_graph
 from mmm_graph.train.session import Job, Session
+from mmm_graph.train.sharded import load_sharded, sharded_path
 from mmm_graph.train.snapshot import stage_identity
 from mmm_graph.train.stage import Stage, make_stage
 from mmm_graph.train.start import Beginning, earlier_outputs, find_starts
+from mmm_graph.train.terms import share_name
 
 
-def train(
+def train(  # noqa: PLR0913 - what to train, where, how, and who listens
     spec: GraphSpec,
     registry: Registry,
     out: Path,
@@ -35,6 +42,8 @@ def train(
     options: TrainOptions | None = None,
     on_event: OnEvent | None = None,
     cancel: Callable[[], bool] | None = None,
+    ranks: Ranks = ALONE,
+    sample_tools: SampleTools | None = None,
 ) -> dict[str, StageRecord]:
     """Train stages of a file into a folder.
 
@@ -45,16 +54,77 @@ def train(
         stages: names of the stages to train, in the order of the file; None = all.
         on_event: gets every TrainEvent, after the logs.
         cancel: asked before each step; True saves a checkpoint and stops, as Ctrl-C does.
+        ranks: which one this process is of several that train together; all call this alike, and see the same OUT.
+        sample_tools: how `samples:` of a stage are read and saved; `mmm_graph.api.samples` has it.
 
     Returns:
         The record of each stage that is finished, by name.
 
     Raises:
         InputError: the file cannot be trained, and why; nothing was started.
-        RunError: E812, E82x data, E83x checkpoints, E850 a loss that is not finite.
+        RunError: E812, E82x data, E83x checkpoints, E850 a loss that is not finite, E858 one that
+            has exploded, E857 a cache that cannot be written, E859 another training in OUT, E720 a rank is lost.
         Cancelled: after saving a checkpoint.
     """
     options = options or TrainOptions()
+    ready = prepare(spec, registry, out, stages=stages, options=options, sample_tools=sample_tools)
+    records = ready.records
+    notes: list[Problem] = []
+    with (
+        locked(out, notes.append) if ranks.is_first else nullcontext(),
+        _listening(spec, registry, out, ready, options, on_event) if ranks.is_first else _deaf() as listen,
+        interruptible() as pressed,
+    ):
+        for note in notes:
+            listen(TrainEvent("warning", "", data={"message": str(note)}))
+        stop = lambda: ranks.any(pressed() or (cancel is not None and cancel()))  # noqa: E731
+        job = Job(spec, registry, out, options, ready.sources, listen, stop, ranks, sample_tools)
+        for stage in ready.stages:
+            if stage not in ready.todo:
+                listen(TrainEvent("stage_skip", stage.name, stage.steps, stage.steps))
+                continue
+            record = Session(job, stage, ready.begin[stage.name]).run(ready.found[stage.name])
+            records = _with_record(spec, records, stage.name, record)
+            if ranks.is_first:
+                _write(spec, registry, out, records)
+                _draw(out, stage.name, listen)
+            ranks.wait()  # the next stage may read what was written
+    return {stage.name: records[stage.name] for stage in ready.stages}
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What is known before the first stage starts.
+
+    Attributes:
+        stages, todo: all that were asked for, and those that are not finished.
+        records, found: of the finished ones; the checkpoint to go on from, by stage.
+        begin: where the models of each stage to do start.
+        sources: the open data.
+    """
+
+    stages: Sequence[Stage]
+    todo: Sequence[Stage]
+    records: Mapping[str, StageRecord]
+    found: Mapping[str, Checkpoint | None]
+    begin: Mapping[str, Beginning]
+    sources: Sources
+
+
+def prepare(
+    spec: GraphSpec,
+    registry: Registry,
+    out: Path,
+    *,
+    stages: Sequence[str] | None,
+    options: TrainOptions,
+    sample_tools: SampleTools | None = None,
+) -> Ready:
+    """Check all that can be checked before anything is built or written.
+
+    Raises:
+        InputError, RunError: as `train`.
+    """
     names = _stage_names(spec, stages, options)
     sources = Sources(spec, registry)
     plans = [make_stage(spec, registry, name, sources) for name in names]
@@ -62,20 +132,12 @@ def train(
     found = {s.name: _checkpoint(s, out, options) for s in plans}
     todo = [s for s in plans if not _is_finished(s, records, found[s.name])]
     begin = _check_starts(spec, registry, plans, todo, records, sources)
-    keep = {s.name: point.step if point else 0 for s in todo for point in [found[s.name]]}
-    with _listening(spec, registry, out, todo, keep, options, on_event) as listen, interruptible() as pressed:
-        stop = (lambda: pressed() or cancel()) if cancel is not None else pressed
-        job = Job(spec, registry, out, options, sources, listen, stop)
-        for stage in plans:
-            if stage not in todo:
-                listen(TrainEvent("stage_skip", stage.name, stage.steps, stage.steps))
-                continue
-            record = Session(job, stage, begin[stage.name]).run(found[stage.name])
-            records = _with_record(spec, records, stage.name, record)
-            write_records(out, records)
-            write_graph(spec, out, sorted({m for r in records.values() for m in r.models}))
-            _draw(out, stage.name, listen)
-    return {name: records[name] for name in names}
+    for stage in todo:
+        if stage.samples is not None:
+            graph, _ = sample_graph(spec, registry, stage, sample_tools)
+            others = [graph.models[n] for n in sorted(needed_models(graph) - needed_models(stage.graph))]
+            find_starts(spec, registry, others, outputs=begin[stage.name].outputs)
+    return Ready(plans, todo, records, found, begin, sources)
 
 
 def _stage_names(spec: GraphSpec, stages: Sequence[str] | None, options: TrainOptions) -> list[str]:
@@ -115,9 +177,10 @@ def _with_record(
 def _checkpoint(stage: Stage, out: Path, options: TrainOptions) -> Checkpoint | None:
     """The checkpoint to go on from."""
     path = checkpoint_path(out, stage.name)
-    if not options.resume or not path.exists():
+    folder = sharded_path(path)
+    if not options.resume or (folder is None and not path.exists()):
         return None
-    point = load_checkpoint(path)
+    point = load_checkpoint(path) if folder is None else load_sharded(folder)
     check_identity(path, point.identity, stage_identity(stage, options.seed))
     return point
 
@@ -138,7 +201,9 @@ def _check_starts(
             outputs = earlier_outputs(spec, stage.name, done, stage.init_from)
             needed = needed_models(stage.graph)
             nodes = [stage.graph.models[n] for n in sorted(needed)]
-            starts = find_starts(spec, registry, nodes, trained=stage.trained, outputs=outputs)
+            starts = find_starts(
+                spec, registry, nodes, trained=stage.whole, beside=stage.beside, outputs=outputs
+            )
             found[stage.name] = Beginning(starts, outputs)
             for name in stage.evals:
                 graph = compile_graph(spec, registry, f"eval.{name}")
@@ -154,13 +219,15 @@ def _listening(
     spec: GraphSpec,
     registry: Registry,
     out: Path,
-    todo: Sequence[Stage],
-    keep: Mapping[str, int],
+    ready: Ready,
     options: TrainOptions,
     on_event: OnEvent | None,
 ) -> Iterator[OnEvent]:
     """Logs, the caller and the plugins, as one listener."""
+    todo = ready.todo
+    keep = {s.name: point.step if point else 0 for s in todo for point in [ready.found[s.name]]}
     columns = [f"loss.{term}" for stage in todo for term in stage.terms]
+    columns += [share_name(value) for stage in todo for value in stage.shares]
     columns += [f"eval.{n}.{m}" for stage in todo for n in stage.evals for m in spec.eval[n].metrics]
     with ExitStack() as stack:
         logs: list[Log] = []
@@ -183,6 +250,19 @@ def _listening(
             notify("mmm_train_event", event)
 
         yield listen
+
+
+@contextmanager
+def _deaf() -> Iterator[OnEvent]:
+    """For ranks beside the first, whose word it is."""
+    yield lambda event: None
+
+
+def _write(spec: GraphSpec, registry: Registry, out: Path, records: Mapping[str, StageRecord]) -> None:
+    """What OUT says of itself: train.json and graph.yaml."""
+    write_records(out, records)
+    models = sorted({model for record in records.values() for model in record.models})
+    write_graph(spec, out, models, configs_of_weights(spec, registry, models))
 
 
 def _draw(out: Path, stage: str, listen: OnEvent) -> None:

@@ -51,6 +51,19 @@ def read_scheduler(theirs: Theirs) -> Found:
     return READERS[name](config) if name in READERS else _read_by_sigma(config, *BY_SIGMA[name])
 
 
+def read_law(theirs: Theirs, *, kind: str) -> Found:
+    """The config of a scheduler alone; its file says more, of sampler and times, which stays with the graph.
+
+    Raises:
+        ValueError: as of `read_scheduler`, or the noise law is of another kind.
+    """
+    law = read_scheduler(theirs)["scheduler"]
+    if law["kind"] != kind:
+        raise ValueError(f"its noise law is {law['kind']}")
+    # our denoisers of flows take times in [0, 1] and scale them by themselves
+    return {name: value for name, value in law["config"].items() if name != "time_scale"}
+
+
 def _read_ddim(theirs: Theirs) -> Found:
     """Their step goes to t - T//n, and keeps the predicted noise whatever became of x0."""
     lands = theirs["timestep_spacing"] != "leading"

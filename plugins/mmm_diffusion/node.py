@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from mmm_diffusion import config as c
 from mmm_diffusion import facts
 from mmm_diffusion.denoise import expand
+from mmm_diffusion.fields import CLASSES
+from mmm_diffusion.foreign import read_law
 from mmm_graph.config import Config
 from mmm_graph.registry import (
     CompositeType,
+    Layout,
     ModelType,
     NodeType,
     OpType,
@@ -69,7 +74,10 @@ def _scheduler(kind: str, config: type[Config], name: str, doc: str, source: str
         ),
     }
     builder = f"mmm_diffusion.scheduler:{name}"
-    return model_type(kind, config, builder, methods=methods, weights=False, doc=doc, source=source)
+    about = Layout("diffusers", {}, tuple(CLASSES), partial(read_law, kind=kind))
+    return model_type(
+        *(kind, config, builder), methods=methods, weights=False, doc=doc, source=source, layouts=(about,)
+    )
 
 
 def _guidance(kind: str, config: type[Config], name: str, doc: str, source: str) -> ModelType:

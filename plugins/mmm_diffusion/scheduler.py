@@ -202,8 +202,8 @@ class Cosine(VarianceLaw):
 
 class Flow(Law):
     """alpha = 1 - sigma, the velocity eps - x0. Source: Liu et al. 2022 (arXiv:2209.03003), eq. 1; Lipman et
-    al. 2023 (arXiv:2210.02747); logit-normal density and shift: Esser et al. 2024 (arXiv:2403.03206), eq. 19
-    and 23.
+    al. 2023 (arXiv:2210.02747); logit-normal and mode density, and shift: Esser et al. 2024
+    (arXiv:2403.03206), eq. 19, 20 and 23.
     """
 
     def __init__(self, config: FlowConfig) -> None:
@@ -232,7 +232,10 @@ class Flow(Law):
                 c.logit_mean + c.logit_std * noise.normal((), dtype=torch.float64, name="t")
             )
         else:
-            level = 1 - noise.uniform(dtype=torch.float64, name="t")
+            drawn = noise.uniform(dtype=torch.float64, name="t")
+            level = 1 - drawn
+            if c.density == "mode":
+                level = level - c.mode_scale * (torch.cos(math.pi / 2 * drawn) ** 2 - 1 + drawn)
         sigma = c.shift * level / (1 + (c.shift - 1) * level)
         return sigma * c.time_scale, 1 - sigma, sigma
 

@@ -1,4 +1,4 @@
-"""Settings of the temperature and of the ops on vectors and labels."""
+"""Settings of the temperature, the classifier, and the ops on vectors and labels."""
 
 from __future__ import annotations
 
@@ -23,6 +23,24 @@ class TemperatureConfig(Config):
     init: float = Field(0.07, gt=0)
     max: float | None = Field(100.0, gt=0)
     bias: float | None = None
+
+
+class ClassifierConfig(Config):
+    """Class scores of a vector.
+
+    Attributes:
+        in_dim: width of the vector; solved from the links.
+        classes: how many there are.
+    """
+
+    in_dim: int | None = Field(None, ge=1)
+    classes: int = Field(1000, ge=1)
+
+
+class ConstantConfig(Config):
+    """Attributes: texts: what comes out."""
+
+    texts: tuple[str, ...] = Field(min_length=1)
 
 
 class TemplatesConfig(Config):

@@ -1,4 +1,7 @@
-"""The temperature, and ops on vectors and labels. Axes: b pictures or queries, v labels or keys, r prompts, d width."""
+"""The temperature, a classifier, and ops on vectors and labels.
+
+Axes: b pictures or queries, v labels or keys, r prompts, d width.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ CLIP, SIGLIP = "Radford et al. 2021 (arXiv:2103.00020)", "Zhai et al. 2023 (arXi
 
 def dual_nodes() -> list[NodeType]:
     """Everything that this plugin offers."""
-    return [temperature(), *text_ops(), *embeds_ops()]
+    return [temperature(), classifier(), *text_ops(), *embeds_ops()]
 
 
 def temperature() -> ModelType:
@@ -32,9 +35,34 @@ def temperature() -> ModelType:
     )
 
 
+def classifier() -> ModelType:
+    """classifier.linear."""
+    return model_type(
+        "classifier.linear",
+        c.ClassifierConfig,
+        "mmm_dual.classifier:Linear",
+        methods={
+            "forward": method(
+                features="Embeds[b,$in_dim]",
+                returns={"logits": "Logits[b,$classes]"},
+                doc="Scores of the classes.",
+            )
+        },
+        doc="A linear layer on the vector of an encoder, which is trained with it, or frozen (a linear probe).",
+        source=f"{CLIP}, section 3.2",
+    )
+
+
 def text_ops() -> list[OpType]:
-    """text.templates and text.fill_best."""
+    """text.constant, text.templates and text.fill_best."""
     return [
+        op_type(
+            "text.constant",
+            "mmm_dual.texts:constant",
+            returns={"text": "Text[v]"},
+            config=c.ConstantConfig,
+            doc="Texts of the config, such as the labels of an evaluation.",
+        ),
         op_type(
             "text.templates",
             "mmm_dual.texts:fill_templates",

@@ -8,10 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmm_dual.config import PLACE, FillConfig, TemplatesConfig
+from mmm_dual.config import PLACE, ConstantConfig, FillConfig, TemplatesConfig
 from mmm_graph.errors import RunError, problem
 
 ENDS = (".", "!", "?")
+
+
+def constant(config: ConstantConfig) -> list[str]:
+    """The texts [v] of the config."""
+    return list(config.texts)
 
 
 def fill_templates(text: Sequence[str], config: TemplatesConfig) -> dict[str, Any]:

@@ -43,6 +43,8 @@ class GenerateConfig(Config):
         stop_ids: tokens that end an answer, beside the tokenizer's end of text.
         pad_id: what follows the end of an answer in a batch.
         hidden: also give the hidden state of each new token.
+        prefix_cache: MiB for keys and values of prompts, so that one that begins like an earlier one is computed from
+            where they differ; 0 = none. Prompts in batches and those with padding are computed whole.
     """
 
     max_new_tokens: int = Field(64, ge=1, le=1_000_000)
@@ -61,6 +63,7 @@ class GenerateConfig(Config):
     stop_ids: tuple[int, ...] = ()
     pad_id: int | None = Field(None, ge=0)
     hidden: bool = False
+    prefix_cache: int = Field(0, ge=0, le=1 << 24)
 
     @model_validator(mode="after")
     def _check(self) -> GenerateConfig:
@@ -79,6 +82,10 @@ class GenerateConfig(Config):
         if self.num_beams > 1 and (self.temperature or self.hidden):
             what = "hidden" if self.hidden else "a temperature"
             raise ValueError(f"a beam search with {what} is not supported: set num_beams: 1")
+        if self.num_beams > 1 and self.prefix_cache:
+            raise ValueError(
+                "a beam search has several rows, so that prefix_cache would do nothing: leave it out"
+            )
         if self.num_beams > 1 and self.stop:
             raise ValueError("a beam search ends at tokens only: use stop_ids in place of stop")
         return self
@@ -88,6 +95,12 @@ class RoomConfig(Config):
     """Attributes: tokens: that may follow a prompt."""
 
     tokens: int = Field(ge=1)
+
+
+class PrefixConfig(Config):
+    """Attributes: mib: that keys and values of prompts may take."""
+
+    mib: int = Field(ge=1)
 
 
 class PickConfig(Config):

@@ -20,7 +20,7 @@ def expand(config: GenerateConfig, uses: Mapping[str, Used], inputs: frozenset[s
     The model is not asked after the last token, unless its hidden state is wanted: its call has `when: stop.more`.
 
     Raises:
-        ValueError: there is no prompt; a stop text needs a tokenizer.
+        ValueError: there is no prompt; a stop text needs a tokenizer; the model keeps no prefixes of prompts.
     """
     if "embeds" not in inputs and "ids" not in inputs:
         raise ValueError("link a prompt: `embeds`, or `ids` of tokens")
@@ -52,19 +52,50 @@ def _start(config: GenerateConfig, uses: Mapping[str, Used], inputs: frozenset[s
     if "embeds" not in inputs:
         nodes["words"] = {"call": f"{llm}.embed", "in": {"ids": "$in.ids"}}
         given["embeds"] = "words"
-    if config.num_beams > 1:  # media are told apart by number: their rows are not those of the batch
-        for name in sorted(given.keys() - {"media"}):
-            links, settings = {"x": given[name]}, {"num_beams": config.num_beams}
-            nodes[f"beams_{name}"] = {"op": "beams.spread", "in": links, "config": settings}
-            given[name] = f"beams_{name}"
+    prefill = "prefill"
+    if config.num_beams > 1:
+        if "encode" in uses["llm"].methods:
+            nodes["encoded"], given = _encoded(llm, given)
+            prefill = "prefill_encoded"
+        given = _spread(nodes, given, config.num_beams)
     begin = {"logits": "prefill.logits", **({"ids": given["ids"]} if "ids" in given else {})}
     links = {name: link for name, link in given.items() if name not in OWN}
-    nodes["prefill"] = {"call": f"{llm}.prefill", "in": {**links, "room": "room"}}
+    if config.prefix_cache:
+        _check_prefixes(uses["llm"])
+        nodes["prefixes"] = {"op": "llm.prefix_cache", "config": {"mib": config.prefix_cache}}
+        links["prefix_cache"] = "prefixes"
+    nodes["prefill"] = {"call": f"{llm}.{prefill}", "in": {**links, "room": "room"}}
     nodes["begin"] = {"op": "llm.begin", "in": begin}
     if config.num_beams > 1:
         settings = {"num_beams": config.num_beams}
         nodes["beams"] = {"op": "beams.begin", "in": {"logits": "prefill.logits"}, "config": settings}
     return nodes
+
+
+def _encoded(llm: str, given: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """A node that reads prompts once, whatever the number of beams; what is left to link to beams."""
+    read = {name: given[name] for name in ("embeds", "mask", "positions") if name in given}
+    rest = {name: link for name, link in given.items() if name not in ("embeds", "positions")}
+    return {"call": f"{llm}.encode", "in": read}, {**rest, "memory": "encoded"}
+
+
+def _spread(nodes: Nodes, given: Mapping[str, str], num_beams: int) -> dict[str, str]:
+    """Each row once for each beam; media are told apart by number: their rows are not those of the batch."""
+    spread = dict(given)
+    for name in sorted(given.keys() - {"media"}):
+        links, settings = {"x": given[name]}, {"num_beams": num_beams}
+        nodes[f"beams_{name}"] = {"op": "beams.spread", "in": links, "config": settings}
+        spread[name] = f"beams_{name}"
+    return spread
+
+
+def _check_prefixes(llm: Used) -> None:
+    """Refuse a model in which the beginning of a prompt depends on its end, or on more than its embeds."""
+    if "prefill" in llm.methods and "prefix_cache" not in llm.methods["prefill"].inputs:
+        why = "what it computes of the beginning of a prompt may depend on more than that"
+        raise ValueError(
+            f"prefix_cache: {llm.name} ({llm.kind}), with what is attached to it, keeps no prefixes of prompts: {why}"
+        )
 
 
 def _loop(config: GenerateConfig, uses: Mapping[str, Used], tokenizer: Mapping[str, str]) -> dict[str, Any]:

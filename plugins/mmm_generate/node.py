@@ -49,8 +49,8 @@ def processors() -> list[OpType]:
     return [*plain, least]
 
 
-def ops() -> list[OpType]:
-    """The ops of the loop itself."""
+def sizes() -> list[OpType]:
+    """What a prompt is told of memory."""
     return [
         op_type(
             "llm.room",
@@ -59,6 +59,19 @@ def ops() -> list[OpType]:
             config=c.RoomConfig,
             doc="How many tokens may follow a prompt: what caches have room for.",
         ),
+        op_type(
+            "llm.prefix_cache",
+            "mmm_generate.ops:prefix_cache",
+            returns={"mib": "Scalar"},
+            config=c.PrefixConfig,
+            doc="MiB for keys and values of prompts that are kept for prompts that begin alike.",
+        ),
+    ]
+
+
+def ops() -> list[OpType]:
+    """The ops of the loop itself."""
+    return [
         op_type(
             "llm.begin",
             "mmm_generate.ops:begin",
@@ -194,4 +207,4 @@ def composites() -> list[CompositeType]:
 
 def node_types() -> list[NodeType]:
     """Everything that this plugin offers."""
-    return [*processors(), *ops(), *beam_ops(), *composites()]
+    return [*processors(), *sizes(), *ops(), *beam_ops(), *composites()]

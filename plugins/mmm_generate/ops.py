@@ -18,6 +18,11 @@ def room(config: c.RoomConfig) -> int:
     return config.tokens
 
 
+def prefix_cache(config: c.PrefixConfig) -> int:
+    """MiB for keys and values of prompts."""
+    return config.mib
+
+
 def begin(logits: Tensor, ids: Tensor | None) -> dict[str, Any]:
     """Nothing is done yet: done [b] False, ids [b,t] of the prompt (t = 0 without them) and their number."""
     batch = logits.shape[0]

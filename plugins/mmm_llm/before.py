@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from mmm_graph.errors import RunError, problem
-from mmm_graph.nn.causal_mask import causal_bias, count_positions, key_bias
+from mmm_graph.nn.causal_mask import causal_bias, count_positions, counts_texts, key_bias
 from mmm_graph.nn.kv_cache import reorder_rows
 from mmm_graph.nn.parts import need
+from mmm_graph.nn.prefix_index import PrefixIndex
+from mmm_graph.nn.prefix_store import Word
+from mmm_graph.nn.rope_scaling import depends_on_length
 from mmm_graph.nn.rotary import Rotary
 from mmm_graph.nn.token_ids import check_ids
 from mmm_llm.config import DecoderConfig
@@ -26,6 +29,8 @@ nothing is padded; else how far each row's positions are behind its places [b], 
 
 class Embed(nn.Module):
     """ids [b,t] -> embeds [b,t,d]."""
+
+    asks: ClassVar[bool] = True
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
@@ -88,18 +93,27 @@ class Positions(nn.Module):
 
 
 class Enter(nn.Module):
-    """embeds, mask, positions, room -> what the blocks read of a whole text, and what a cache keeps of it."""
+    """embeds, mask, positions, room -> what the blocks read of a whole text, and what a cache keeps of it.
+
+    With `prefix_cache`, MiB, it leaves out the tokens whose keys and values are kept: of a text by itself that has no
+    padding and the positions of its places. Frequencies that depend on the length of a text change with what follows.
+    """
+
+    asks: ClassVar[bool] = True
 
     def __init__(self, config: DecoderConfig, positions: Positions) -> None:
         super().__init__()
         self.positions, self.window = positions, config.window
+        self.can_repeat = config.rope is None or not depends_on_length(config.rope)
+        self.prefixes = PrefixIndex(2 * config.depth * config.num_kv_heads * config.head_dim)
 
     def forward(self, state: State) -> dict[str, Any]:
         embeds = need(state, "embeds", READER)
         mask, positions, room = (state.get(key) for key in ("mask", "positions", "room"))
+        budget = state.get("prefix_cache")
         length, follow = embeds.shape[1], int(room) if room is not None else 0
         self.positions.check(length if positions is None else int(positions.max()) + 1, follow)
-        if mask is not None and bool(mask.bool().all()):
+        if mask is not None and bool(mask.bool().all()) and not counts_texts(mask):
             mask = None
         is_plain = mask is None and positions is None
         if positions is None:
@@ -108,11 +122,20 @@ class Enter(nn.Module):
         if room is not None:
             check_left(mask)
             rows = () if is_plain else self.rows(mask, positions, length + follow, embeds)
-        made = self.positions(embeds, positions)
-        made |= {"mask": causal_bias(mask, length, embeds)}
+        word = self.prefix(embeds, budget) if is_plain and room is not None else None
+        start = word.length if word is not None else 0
+        made = self.positions(embeds[:, start:], positions[:, start:])
+        made |= {"mask": causal_bias(mask, length, embeds, start=start)}
         if self.window is not None:
-            made |= {"near": causal_bias(mask, length, embeds, self.window)}
-        return {**made, "at": length if room is not None else None, "cache.rows": rows}
+            made |= {"near": causal_bias(mask, length, embeds, self.window, start)}
+        at = length if room is not None else None
+        return {**made, "at": at, "cache.rows": rows, "prefix": None if word is None else tuple(word)}
+
+    def prefix(self, embeds: Tensor, budget: int | None) -> Word | None:
+        """What the blocks take from earlier prompts and keep of this one, in so many MiB."""
+        if budget is None or not self.can_repeat or len(embeds) > 1 or torch.is_grad_enabled():
+            return None
+        return self.prefixes.decide(embeds, int(budget) << 20)
 
     def rows(self, mask: Tensor | None, positions: Tensor, total: int, embeds: Tensor) -> Rows:
         """Of `cache.rows`; `total` places are there for prompt and answer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
@@ -36,9 +37,11 @@ SCALING = {
     "yarn_beta_slow": "beta_slow",
 }
 """Theirs, below rope.scaling."""
-CHECKED = ("rope.dimension_count", "attention.value_length", "expert_count")
+SHARPENED = "rope.scaling.attn_factor"
+"""What llama.cpp multiplies cosines and sines by, beside what YaRN does to them."""
+CHECKED = (SHARPENED, "rope.dimension_count", "attention.value_length", "expert_count")
 """Read to see that they say what we compute."""
-MEANINGLESS = ("rope.scaling.finetuned", "rope.scaling.attn_factor", "tensor_data_layout")
+MEANINGLESS = ("rope.scaling.finetuned", "tensor_data_layout")
 OTHERS = ("general.", "tokenizer.", "quantize.", "split.", "imatrix.")
 """How fields begin that are not about the network."""
 
@@ -79,7 +82,12 @@ def read_gguf(said: Mapping[str, Any], *, architecture: str) -> dict[str, Any]:
 
 def _scaling(own: Mapping[str, Any]) -> dict[str, Any] | None:
     said = {name: own[f"rope.scaling.{key}"] for key, name in SCALING.items() if f"rope.scaling.{key}" in own}
-    return said if said.get("rope_type", "none") != "none" else None
+    kind, sharper = said.get("rope_type", "none"), own.get(SHARPENED, 1.0)
+    if sharper != 1:
+        if kind != "yarn" or said.get("factor", 0) < 1:
+            raise ValueError(f"{SHARPENED}: {sharper!r} is not supported with a scaling of type {kind}")
+        said["attention_factor"] = sharper * (1 + 0.1 * math.log(said["factor"]))
+    return said if kind != "none" else None
 
 
 def _check(own: Mapping[str, Any], ours: Mapping[str, Any]) -> None:

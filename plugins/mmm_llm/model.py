@@ -13,6 +13,7 @@ from mmm_graph.nn.linear import Logits
 from mmm_graph.nn.mlp import Mlp
 from mmm_graph.nn.one_token import OneToken
 from mmm_graph.nn.parts import need, run_parts
+from mmm_graph.nn.prefix_store import PrefixStore, Word
 from mmm_llm.before import READER, Advance, Embed, Enter, Positions, State
 from mmm_llm.config import DecoderConfig
 from mmm_llm.parts import is_projected, logits_path
@@ -50,6 +51,7 @@ class Block(nn.Module):
     """x + attn(norm(x)), x + mlp(norm(x)), or the norms after the sums: h, rope, mask, cache -> h, cache.
 
     Without `room` and cache nothing is kept; with `room` it makes a cache of the prompt, which then grows in place.
+    What `prefix` says of a prompt is taken from earlier ones, and kept for later ones.
     """
 
     def __init__(self, config: DecoderConfig, index: int) -> None:
@@ -57,6 +59,7 @@ class Block(nn.Module):
         self.own, self.mask = f"cache.block{index}", "near" if config.windows(index) else "mask"
         self.is_turned, self.pre_norm = config.rope is not None, config.pre_norm
         self.one_token = OneToken(config.window if config.windows(index) else None)
+        self.prefixes = PrefixStore()
         self.norm1 = make_norm(config)
         self.attn = CausalAttention(
             *(config.width, config.num_heads, config.num_kv_heads, config.head_dim),
@@ -72,7 +75,10 @@ class Block(nn.Module):
 
     def forward(self, state: State) -> dict[str, Tensor | None]:
         h = need(state, "h", READER)
+        word = Word(*state["prefix"]) if state.get("prefix") is not None else None
         cache, at = self.cache(state, h)
+        if word is not None and cache is not None:
+            self.prefixes.fill(cache, word)
         rope = state.get("rope") if self.is_turned else None
         one = None
         if self.pre_norm and h.shape[1] == 1 and cache is not None and state.get(self.mask) is None:
@@ -85,6 +91,8 @@ class Block(nn.Module):
         else:
             h = self.norm1(h + self.attn(h, rope, state.get(self.mask), cache, at))
             h = self.norm2(h + self.mlp(h))
+        if word is not None and cache is not None:
+            self.prefixes.keep(cache, word)
         return {"h": h, self.own: cache}
 
     def cache(self, state: State, h: Tensor) -> tuple[Tensor | None, int]:

@@ -48,9 +48,14 @@ DECODER = model_type(
             mask="Mask[b,t]?",
             positions="Ids[b,t]?",
             room="Scalar",
+            prefix_cache="Scalar?",
             returns=ONE,
             path=prefill_path,
-            doc="A prompt, padded on the left: what may follow it, and a cache with room for so many tokens more.",
+            alone=("prefix_cache",),
+            doc="A prompt, padded on the left: what may follow it, and a cache with room for so many tokens more. With "
+            "`prefix_cache` keys and values of prompts are kept, in so many MiB, and a prompt that begins like an "
+            "earlier one is computed from where they differ: where it is a batch by itself, without padding and "
+            "positions.",
         ),
         "step": method(
             ids="Ids[b,1]",

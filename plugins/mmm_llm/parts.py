@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mmm_graph.nn import cost
 from mmm_graph.nn.cost import Cost
-from mmm_graph.registry import Part, Sharding
+from mmm_graph.registry import Part, Sharding, TextWork
 from mmm_llm.config import DecoderConfig
 
 TOKENS = 512
@@ -22,14 +24,41 @@ def decoder_parts(config: DecoderConfig) -> tuple[Part, ...]:
         dict.fromkeys(("hidden", "features"), width),
     )
     logits = {"logits": tokens * config.vocab_size}
-    embed, head = embed_cost(config), head_cost(config)
+    embed, head, text = embed_cost(config), head_cost(config), text_work(config)
+    table = config.vocab_size * config.embed_dim
     return (
-        Part("embed", ("ids",), ("embeds",), *embed.fields, {"embeds": tokens * width}, linear=embed.linear),
-        Part("enter", ("embeds", "mask", "positions", "room"), made, *positions.fields, first),
-        Part("advance", ("embeds", "at", "order", "cache.rows"), made, *positions.fields, first),
+        Part(
+            "embed",
+            ("ids",),
+            ("embeds",),
+            *embed.fields,
+            {"embeds": tokens * width},
+            linear=embed.linear,
+            table=table,
+            text=text,
+        ),
+        Part(
+            "enter",
+            ("embeds", "mask", "positions", "room", "prefix_cache"),
+            (*made, "prefix"),
+            *positions.fields,
+            first,
+            table=positions.params,
+            text=text,
+        ),
+        Part(
+            "advance",
+            ("embeds", "at", "order", "cache.rows"),
+            made,
+            *positions.fields,
+            first,
+            table=positions.params,
+            tied=positions.params,
+            text=text,
+        ),
         *(block(config, i) for i in range(config.depth)),
-        Part("norm", ("h",), ("hidden", "features"), *norm_cost(config).fields, out),
-        Part("last", ("hidden",), ("hidden", "features"), *Cost().fields, one),
+        Part("norm", ("h",), ("hidden", "features"), *norm_cost(config).fields, out, text=text),
+        Part("last", ("hidden",), ("hidden", "features"), *Cost().fields, one, text=replace(text, last=True)),
         Part(
             "head",
             ("features",),
@@ -37,7 +66,9 @@ def decoder_parts(config: DecoderConfig) -> tuple[Part, ...]:
             *head.fields,
             logits,
             linear=head.linear,
-            logits=config.embed_dim * config.vocab_size,
+            logits=table,
+            tied=table * config.tied,
+            text=text,
         ),
     )
 
@@ -46,11 +77,15 @@ def block(config: DecoderConfig, i: int) -> Part:
     """One block; `cache.block{i}` stays where the block is."""
     mask = "near" if config.windows(i) else "mask"
     own = f"cache.block{i}"
-    reads = ("h", *turns(config), mask, "at", "room", "order", own)
+    reads = ("h", *turns(config), mask, "at", "room", "order", "prefix", own)
     keys = 2 * counted_tokens(config) * config.num_kv_heads * config.head_dim
     sizes = {"h": counted_tokens(config) * config.width, own: keys}
     found = block_cost(config)
-    return Part(f"block{i}", reads, ("h", own), *found.fields, sizes, kept=keys, linear=found.linear)
+    text = replace(text_work(config), pairs=found.pairs, seen=counted_tokens(config))
+    text = replace(text, window=(config.window or 0) * config.windows(i))
+    return Part(
+        f"block{i}", reads, ("h", own), *found.fields, sizes, kept=keys, linear=found.linear, text=text
+    )
 
 
 def turns(config: DecoderConfig) -> tuple[str, ...]:
@@ -61,6 +96,11 @@ def turns(config: DecoderConfig) -> tuple[str, ...]:
 def masks(config: DecoderConfig) -> tuple[str, ...]:
     """State keys of what is added to scores: of blocks that see all, and of those that have a window."""
     return ("mask",) if config.window is None else ("mask", "near")
+
+
+def text_work(config: DecoderConfig) -> TextWork:
+    """Of a part whose work is that of each token by itself."""
+    return TextWork(counted_tokens(config), most=config.context)
 
 
 def counted_tokens(config: DecoderConfig) -> int:

@@ -108,6 +108,10 @@ def _rows(token: str) -> Callable[[T5Config], Mapping[str, str]]:
 
 FILE = "model.safetensors"
 LAYOUTS = (
-    Layout("transformers", _rows(SHARED), CLASSES, read_config, write_config, (TIED, *DECODER), file=FILE),
+    Layout(
+        *("transformers", _rows(SHARED), CLASSES, read_config, write_config, (TIED, *DECODER)),
+        file=FILE,
+        holders=("T5ForConditionalGeneration",),
+    ),
     Layout("transformers, embedding in the encoder", _rows(TIED), ignored=DECODER, file=FILE),
 )

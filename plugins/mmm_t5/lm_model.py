@@ -38,7 +38,7 @@ class T5LM(nn.Module):
         embed, head = Embed(config), Head(config)
         self.parts = nn.ModuleDict({"enter": Enter(config)})
         self.parts.update({name: Block(config) for name in config.encoder_blocks})
-        self.parts.update({"memory": Memory(config), "embed": embed})
+        self.parts.update({"memory": Memory(config), "recall": Recall(config), "embed": embed})
         self.parts.update({"start": Start(before), "advance": Advance(before)})
         self.parts.update({name: DecoderBlock(config, name) for name in config.decoder_blocks})
         norm = Hidden(ScaleNorm(config.width, config.eps))
@@ -62,11 +62,9 @@ class Enter(nn.Module):
 
     def forward(self, state: State) -> dict[str, Tensor | None]:
         embeds, mask, positions = need(state, "embeds", READER), state.get("mask"), state.get("positions")
-        if mask is not None and bool(mask.bool().all()):
-            mask = None
+        mask = some(mask)
         bias = mask_keys(self.relative(embeds.shape[1], positions), mask)
-        keys = None if mask is None else mask_keys(embeds.new_zeros(1, 1, 1, 1), mask)
-        return {"h": embeds, "bias": bias, "keys": keys}
+        return {"h": embeds, "bias": bias, "keys": bias_of_keys(embeds, mask)}
 
 
 class Memory(nn.Module):
@@ -87,6 +85,19 @@ class Memory(nn.Module):
             before = targets[:, :-1]
             ids = torch.cat([ids, before.masked_fill(before < 0, self.start_id)], 1)
         return {"memory": self.norm(h), "ids": ids}
+
+
+class Recall(nn.Module):
+    """memory and mask of prompts that were encoded before -> keys, as of Enter; ids [b,1], starts, as of Memory."""
+
+    def __init__(self, config: T5LMConfig) -> None:
+        super().__init__()
+        self.start_id = config.start_id
+
+    def forward(self, state: State) -> dict[str, Tensor | None]:
+        memory = need(state, "memory", READER)
+        ids = torch.full((memory.shape[0], 1), self.start_id, device=memory.device)
+        return {"ids": ids, "keys": bias_of_keys(memory, some(state.get("mask")))}
 
 
 class Embed(nn.Module):
@@ -197,6 +208,16 @@ class Head(nn.Module):
 
     def forward(self, state: State) -> dict[str, Tensor]:
         return {"logits": self.out(need(state, "features", READER) * self.scale)}
+
+
+def some(mask: Tensor | None) -> Tensor | None:
+    """A mask that hides something, or None."""
+    return None if mask is None or bool(mask.bool().all()) else mask
+
+
+def bias_of_keys(like: Tensor, mask: Tensor | None) -> Tensor | None:
+    """Bias [b,1,1,t] of the tokens of a prompt that a mask [b,t] hides."""
+    return None if mask is None else mask_keys(like.new_zeros(1, 1, 1, 1), mask)
 
 
 def make_bias(config: T5LMConfig, *, causal: bool) -> RelativeBias:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from mmm_graph.registry import method, model_type
 from mmm_t5.config import T5LMConfig
 from mmm_t5.lm_foreign import LAYOUTS
-from mmm_t5.lm_parts import embed_path, lm_parts, lm_sharding, logits_path, prefill_path, step_path
+from mmm_t5.lm_parts import (
+    embed_path,
+    encode_path,
+    lm_parts,
+    lm_sharding,
+    logits_path,
+    prefill_path,
+    recall_path,
+    step_path,
+)
 
 ONE = {
     "logits": "Logits[b,$vocab_size]",
@@ -46,6 +55,22 @@ T5_LM = model_type(
             path=prefill_path,
             doc="A prompt, padded on either side, through the encoder: what an answer may begin with, and a cache with "
             "room for so many tokens of it.",
+        ),
+        "encode": method(
+            embeds="Embeds[b,t,$width]",
+            mask="Mask[b,t]?",
+            positions="Ids[b,t]?",
+            returns={"memory": "Embeds[b,t,$width]"},
+            path=encode_path,
+            doc="A prompt, padded on either side, through the encoder: what the decoder sees of it.",
+        ),
+        "prefill_encoded": method(
+            memory="Embeds[b,t,$width]",
+            mask="Mask[b,t]?",
+            room="Scalar",
+            returns=ONE,
+            path=recall_path,
+            doc="As prefill, of prompts that `encode` has read: so several answers to one prompt need it once.",
         ),
         "step": method(
             ids="Ids[b,1]",

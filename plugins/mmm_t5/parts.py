@@ -19,7 +19,7 @@ def t5_parts(config: T5Config) -> tuple[Part, ...]:
     )
     block, h = block_cost(config), {"h": TOKENS * config.width}
     return (
-        Part("embed", ("ids",), ("h",), *embed.fields, h),
+        Part("embed", ("ids",), ("h",), *embed.fields, h, table=embed.params),
         Part("bias", ("ids", "mask"), ("bias",), *bias.fields, {"bias": config.num_heads * TOKENS**2}),
         *(Part(f"block{i}", ("h", "bias"), ("h",), *block.fields, h) for i in range(config.depth)),
         Part("norm", ("h",), ("embeds",), *Cost(config.width).fields, {"embeds": TOKENS * config.width}),

@@ -8,8 +8,8 @@ from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from mmm_graph.checkpoint.gguf_header import read_header
 from mmm_graph.errors import InputError, problem
+from mmm_graph.registry.gguf_header import read_header
 from mmm_text.byte_level import SPLITS, byte_level
 
 GGUF = ".gguf"

@@ -18,7 +18,7 @@ def encoder_parts(config: TextEncoderConfig) -> tuple[Part, ...]:
     h = {"h": tokens * width}
     return (
         Part("window", ("ids",), ("windows",), *Cost().fields, {"windows": 1}),
-        Part("embed", ("ids", "windows"), ("h",), *embed.fields, h),
+        Part("embed", ("ids", "windows"), ("h",), *embed.fields, h, table=config.vocab_size * width),
         *(Part(f"block{i}", ("h", "mask", "windows"), ("h",), *block.fields, h) for i in range(config.depth)),
         Part("norm", ("h",), ("h",), *cost.norm(width).fields, h),
         Part("tap", ("h",), ("embeds",), *Cost().fields, {"embeds": tokens * width}),

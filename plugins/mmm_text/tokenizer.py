@@ -75,6 +75,11 @@ class HfTokenizer:
         shape = (len(windows), count * ids.shape[1])
         return {"ids": ids.reshape(shape), "mask": mask.reshape(shape)}
 
+    def token_id(self, token: str) -> int | None:
+        """The number of a token by its whole text, such as "<image>"; None: it has none of that text."""
+        found: int | None = self.tokenizer.token_to_id(token)
+        return found
+
     def windows(self, encoding: Encoding) -> list[list[int]]:
         """Ids of one text; with `chunk` of as many windows as it needs, each with start and end tokens."""
         return [encoding.ids, *(more.ids for more in encoding.overflowing if self.config.chunk)]

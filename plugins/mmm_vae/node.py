@@ -11,6 +11,11 @@ IMAGE = "Image[b,$image_channels,h,w]"
 LATENTS = "Latents[b,$latent_channels,h/$factor,w/$factor]"
 
 
+def draws(config: VaeConfig, call: EncodeConfig | TileConfig, facts: Facts) -> Facts:
+    """Without `sample` encoding draws nothing, so that what it makes of an image can be kept."""
+    return {} if getattr(call, "sample", False) else {"noise": False}
+
+
 def tiles_fit(config: VaeConfig, call: TileConfig, facts: Facts) -> Facts:
     """Refuses tiles that are not whole latents, or that do not advance.
 
@@ -36,6 +41,7 @@ KL = model_type(
             image=IMAGE,
             config=EncodeConfig,
             noise=True,
+            facts=draws,
             returns={"latents": LATENTS, "mean": LATENTS, "logvar": LATENTS},
             doc="Images to latents, scaled and shifted; mean and logvar are the posterior before that.",
         ),
@@ -44,7 +50,10 @@ KL = model_type(
             config=EncodeTilesConfig,
             noise=True,
             returns={"latents": LATENTS, "mean": LATENTS, "logvar": LATENTS},
-            facts=tiles_fit,
+            facts=lambda config, call, facts: {
+                **tiles_fit(config, call, facts),
+                **draws(config, call, facts),
+            },
             doc="`encode` for images larger than memory: in tiles that overlap. One rank does it; ranks can share the "
             "rows of `encode`, which needs no tiles for it and is exact.",
         ),

@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mmm_graph.api.images import read_image, to_images
+from mmm_graph.api.images import to_images
+from mmm_graph.nn.media import read_image
 
 GREY = np.arange(24, dtype=np.uint8).reshape(4, 6)
 

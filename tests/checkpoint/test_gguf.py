@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from mmm_graph.checkpoint.gguf import gguf_config
 from mmm_graph.checkpoint.load import load_module
 from mmm_graph.checkpoint.reader import open_checkpoint
 from mmm_graph.errors import RunError
 from mmm_graph.registry import Layout
+from mmm_graph.registry.gguf_header import gguf_config
 from tests.checkpoint.ggufs import write_gguf
 
 LAYOUT = Layout("GGUF", {"0": "llama.fc"})

@@ -8,6 +8,7 @@ import pytest
 
 from mmm_graph.cli import memory
 from mmm_graph.cli.memory import free_bytes, too_large
+from mmm_graph.plan.devices import Device
 from mmm_graph.plan.place import Plan, Slice
 from mmm_graph.spec.offload import OffloadSpec
 from tests.cli.conftest import Mmm
@@ -39,6 +40,14 @@ def test_ranks_share_the_host_and_have_a_device_each(small: None, monkeypatch: p
     monkeypatch.setattr(memory, "free_bytes", lambda name: {"cuda:0": 3 << 30, "cuda:1": 1 << 30}[name])
     (found,) = too_large(each, "cuda", TWO)
     assert found.message.startswith("cuda:1 has 1.0 GiB free")
+
+
+def test_a_device_that_is_not_here_has_what_its_figures_say() -> None:
+    figures = Device(flops={}, bandwidth=1, memory=3 << 30)
+    each = [{"bytes": 2 << 30}, {"bytes": 4 << 30}]
+    (found,) = too_large(each, "board", TWO, figures)
+    assert found.message == "board:1 has 3.0 GiB free, the run is predicted to need 4.0 GiB there"
+    assert not [*too_large(each, "board", TWO, Device(flops={}, bandwidth=1))], "nobody says how much it has"
 
 
 def test_free_memory() -> None:

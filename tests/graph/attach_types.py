@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mmm_graph.config import Config
-from mmm_graph.registry import Part, Sharding, method, model_type, registry_of
+from mmm_graph.registry import Part, Sharding, TextWork, method, model_type, registry_of
 
 
 class HostConfig(Config):
@@ -34,7 +34,8 @@ def host_path(config, call):
 def guest_parts(config):
     width = config.width or 0
     own = ("h", "cache.look")
-    look = Part("look", (*own, "media", "index"), own, 5, 50.0, 4, sizes={"h": 5 * width, "cache.look": 3})
+    sizes, text = {"h": 5 * width, "cache.look": 3}, TextWork(5, pairs=20.0, once_flops=10.0, once_params=2)
+    look = Part("look", (*own, "media", "index"), own, 5, 50.0, 4, sizes=sizes, text=text)
     return (look, Part("tail", ("h",), ("h",), 1)) if config.tail else (look,)
 
 

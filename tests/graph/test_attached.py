@@ -9,6 +9,7 @@ from mmm_graph.graph.attached import attached_type, group_bounds, guest_of, gues
 from mmm_graph.graph.compile import compile_graph
 from mmm_graph.plan.arrange import arrange
 from mmm_graph.plan.holdings import holdings
+from mmm_graph.registry import TextWork
 from mmm_graph.spec import load_spec
 from mmm_graph.spec.plan import PlanSpec
 from tests.graph.attach_types import GUEST, HEAD, HOST, LOGITS, REGISTRY, HostConfig
@@ -73,6 +74,7 @@ def test_each_copy_has_keys_of_its_own_and_is_counted_for_the_tokens_of_its_bloc
     assert part.reads == ("h", "cache.g_1", "media", "index") and part.writes == ("h", "cache.g_1")
     assert (part.params, part.flops, part.work) == (5, 100.0, 8), "5 tokens in its table, 10 in the block's"
     assert part.sizes == {"h": 80, "cache.g_1": 3}
+    assert part.text == TextWork(10, pairs=40.0, once_flops=20.0, once_params=2)
 
 
 def test_methods_have_the_inputs_of_guests_where_they_run_them_and_find_no_state():

@@ -47,3 +47,18 @@ def test_places_to_come_are_seen():
     bias = key_bias(LEFT, 6, LIKE.half())
     assert bias.shape == (2, 1, 1, 6) and bias.dtype is torch.float16
     assert seen(bias[:, 0, 0]) == [[0, 0, 1, 1, 1, 1], [1] * 6]
+
+
+def test_queries_may_begin_later():
+    assert causal_bias(None, 4, LIKE, start=3) is None
+    assert seen(causal_bias(None, 4, LIKE, start=2)[0, 0]) == [[1, 1, 1, 0], [1, 1, 1, 1]]
+    for mask, window in ((LEFT, None), (LEFT, 2), (None, 2)):
+        whole = causal_bias(mask, 4, LIKE, window)
+        assert torch.equal(whole[:, :, 1:], causal_bias(mask, 4, LIKE, window, start=1))
+
+
+def test_numbers_in_a_mask_keep_texts_of_a_row_apart():
+    packed = torch.tensor([[1, 1, 2, 0]])
+    assert seen(causal_bias(packed, 4, LIKE)) == [[[[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]]]
+    plain = torch.tensor([[1, 1, 1, 0]])
+    assert torch.equal(causal_bias(plain, 4, LIKE), causal_bias(plain.bool(), 4, LIKE))

@@ -55,3 +55,5 @@ def test_costs_are_those_of_the_layer(name):
 def test_embedding_and_sums():
     assert cost.table(10, 4) == cost.Cost(40)
     assert cost.Cost(1, 2.0) * 3 + cost.Cost(1, 1.0) == cost.Cost(4, 7.0)
+    twice = cost.attention(4, 3) * 2
+    assert twice.pairs == 2 * cost.pairs(4, 3, 3).flops == 2 * 4 * 4 * 9 < twice.flops

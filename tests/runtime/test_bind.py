@@ -10,9 +10,10 @@ from torch import Tensor
 
 from mmm_graph.errors import RunError
 from mmm_graph.plan.ops import At
-from mmm_graph.runtime.bind import _PLUMBING, _moved
+from mmm_graph.runtime.bind import _moved
 from mmm_graph.runtime.copies import join
 from mmm_graph.runtime.engine import Request
+from mmm_graph.runtime.plumbing import PLUMBING
 from tests.runtime.toys import DIFFUSION, Head, toy_engine, toy_graph
 
 AT = At("a", "n")
@@ -72,7 +73,7 @@ def test_a_part_that_writes_what_it_does_not_declare() -> None:
 
 
 def test_split_and_cat() -> None:
-    split, cat = _PLUMBING["split"](("split", 2)).function, _PLUMBING["cat"](("cat",)).function
+    split, cat = PLUMBING["split"](("split", 2)).function, PLUMBING["cat"](("cat",)).function
     x = torch.arange(8.0).reshape(4, 2)
     assert torch.equal(cat(dict(split({"x": x}, AT)), AT)["x"], x)
     assert cat(dict(split({"x": ["a", "b"]}, AT)), AT)["x"] == ["a", "b"]

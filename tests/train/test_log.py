@@ -94,3 +94,6 @@ def test_narrow_terminals_leave_the_terms_out() -> None:
     log.close()
     assert "4/10" in text.getvalue() and "loss 0.25 100 samples/s" in text.getvalue()
     assert step_text({"loss": 1.0, "loss.mse": 1.0, "samples_per_s": 3.0}) == "loss 1 3 samples/s"
+    row = {"loss": 1.0, "samples_per_s": 3.0, "tokens_per_s": 9000.0, "memory_gb": 1.234}
+    assert step_text(row) == "loss 1 3 samples/s 9000 tokens/s 1.23 GB"
+    assert step_text(row, terms=False) == "loss 1 3 samples/s 9000 tokens/s"

@@ -61,3 +61,14 @@ def test_not_finite_keeps_the_batch(
     about = json.loads((tmp_path / "failed/fit-5.json").read_text())
     assert about["batches"] == [{"indices": [7, 8], "name": ["a", "b"]}]
     assert (tmp_path / "failed/fit-5.safetensors").exists()
+
+
+def test_an_exploding_loss_keeps_the_batch_and_names_the_samples(tmp_path: Path) -> None:
+    spec = toy_spec(tmp_path, sets={"train.stages.fit.stop_if": "{loss_above: 10}"})
+    meter = Meter(make_stage(spec, REGISTRY, "fit", Sources(spec, REGISTRY)), tmp_path / "failed")
+    meter.add(measured(0, 1, 2, 10, 4))
+    with pytest.raises(
+        RunError, match=r"E858.*step 2: the loss is 10\.5, above 10; samples 7, 8; the batch is in"
+    ):
+        meter.add(measured(1, 1, 2, 10.5, 4))
+    assert json.loads((tmp_path / "failed/fit-2.json").read_text())["found"] == ["the loss is 10.5, above 10"]

@@ -56,7 +56,7 @@ def test_roles_cover_every_trainable_weight_once() -> None:
     model = net()
     model.norm.bias.requires_grad_(False)
     roles = split_roles(model)
-    found = {role: {id(w) for w in weights} for role, weights in roles.items()}
+    found = {role: {id(w) for w in weights} for (what, role), weights in roles.items() if what == ""}
     assert found["embedding"] == {id(model.words.weight), id(model.pos_embed)}
     assert found["matrix"] == {id(model.out.weight)}
     assert found["vector"] == {id(model.norm.weight), id(model.out.bias)}
@@ -67,6 +67,18 @@ def test_a_model_can_have_its_own_learning_rate_under_the_schedule() -> None:
     optimiser = build_optimiser(kind, SgdConfig(lr=1.0), {"a": net(), "b": net()}, {"b": {"lr": 0.1}})
     set_lr(optimiser, 0.5)
     assert {g["name"].partition("/")[0]: g["lr"] for g in optimiser.param_groups} == {"a": 0.5, "b": 0.05}
+
+
+def test_parts_are_told_apart_where_they_have_settings_of_their_own() -> None:
+    kind = KINDS["optim.sgd"]
+    groups = {"net": {"lr": 0.1}, "net.out": {"lr": 0.5, "weight_decay": 0.2}}
+    made = build_optimiser(kind, SgdConfig(lr=1.0), {"net": net()}, groups).param_groups
+    assert {g["name"]: (g["lr"], g["weight_decay"]) for g in made} == {
+        "net/embedding": (0.1, 0.0),
+        "net/vector": (0.1, 0.0),
+        "net.out/matrix": (0.5, 0.2),
+        "net.out/vector": (0.5, 0.2),
+    }
 
 
 def test_state_goes_into_a_fresh_optimiser_bit_for_bit() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from mmm_graph.errors import InputError
 from mmm_graph.graph.compile import compile_graph
+from mmm_graph.train.learns import Learns
 from mmm_graph.train.start import Start, build_started, earlier_outputs, find_starts, free_weights
 from tests.train.toys import GRAPH, REGISTRY, toy_spec
 
@@ -51,6 +52,22 @@ def test_trained_models_prefer_init_and_frozen_ones_weights(tmp_path: Path) -> N
     assert starts(tmp_path, text, trained=("head",), outputs={"body": "fit"})["body"] == "stage fit"
 
 
+def test_what_is_trained_beside_its_weights_prefers_them_to_a_random_start(tmp_path: Path) -> None:
+    """A LoRA of a stage that no stage before has trained: `weights:`, else `init:`, though this stage trains it."""
+    spec = toy_spec(tmp_path)
+    nodes = compile_graph(spec, REGISTRY, "train.fit").models.values()
+    found = find_starts(spec, REGISTRY, nodes, trained=("head",), beside=("body",), outputs={})
+    assert {name: str(start) for name, start in found.items()} == {
+        "body": "init default",
+        "head": "init default",
+    }
+    both = "encoder.body, init: default, weights: 'file:b.safetensors'"
+    spec = toy_spec(tmp_path, text=GRAPH.replace("encoder.body, init: default", both))
+    nodes = compile_graph(spec, REGISTRY, "train.fit").models.values()
+    found = find_starts(spec, REGISTRY, nodes, trained=("head",), beside=("body",), outputs={})
+    assert str(found["body"]) == "weights file:b.safetensors"
+
+
 def test_a_frozen_model_that_some_stage_trains_is_not_left_at_random(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"E816.*model body is needed as stage fit trains it"):
         starts(tmp_path, trained=("head",))
@@ -60,7 +77,8 @@ def test_trained_weights_are_float32_whatever_the_file_says(tmp_path: Path) -> N
     spec = toy_spec(tmp_path, text=GRAPH.replace("init: default}", "init: default, dtype: bf16}"))
     graph = compile_graph(spec, REGISTRY, "train.fit")
     begin = {"body": Start("init", "default"), "head": Start("init", "default")}
-    built = build_started(spec, REGISTRY, graph, begin, trained=("body",), out=tmp_path, device="cpu", seed=0)
+    learns = {"body": Learns(None)}
+    built = build_started(spec, REGISTRY, graph, begin, learns=learns, out=tmp_path, device="cpu", seed=0)
     dtypes = {name: str(next(one.object.parameters()).dtype) for name, one in built.items()}
     assert dtypes == {"body": "torch.float32", "head": "torch.bfloat16"}
 
@@ -69,8 +87,9 @@ def test_only_trained_parts_are_set_free(tmp_path: Path) -> None:
     spec = toy_spec(tmp_path)
     graph = compile_graph(spec, REGISTRY, "train.fit")
     begin = {"body": Start("init", "default"), "head": Start("init", "default")}
-    built = build_started(spec, REGISTRY, graph, begin, trained=("body",), out=tmp_path, device="cpu", seed=0)
-    models = free_weights(built, {"body": ("block1", "last")})
+    learns = {"body": Learns(("block1", "last"))}
+    built = build_started(spec, REGISTRY, graph, begin, learns=learns, out=tmp_path, device="cpu", seed=0)
+    models = free_weights(built, learns)
     free = {n.split(".")[1] for n, w in models["body"].named_parameters() if w.requires_grad}
     assert free == {"block1", "last"}
     assert not any(w.requires_grad for w in built["head"].object.parameters())

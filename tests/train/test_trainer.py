@@ -28,7 +28,7 @@ def weights(out: Path) -> dict[str, Tensor]:
 
 
 def losses(out: Path) -> list[Mapping[str, str]]:
-    timed = ("samples_per_s", "seconds")
+    timed = ("samples_per_s", "tokens_per_s", "memory_gb", "seconds")
     return [{k: v for k, v in row.items() if k not in timed} for row in read_rows(out / "metrics.csv")]
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmm_graph.config import Config
+from mmm_graph.config import Config, Empty
 from mmm_graph.nn.noise import Noise
 from mmm_graph.registry import Part, Registry, data_type, method, model_type, op_type, registry_of
 from mmm_graph.spec import GraphSpec, load_spec
@@ -42,8 +43,13 @@ class Body(nn.Module):
 
 
 def body_parts(config: BodyConfig) -> Sequence[Part]:
-    blocks = [Part(f"block{i}", ("h",), ("h",)) for i in range(config.blocks)]
-    return [Part("stem", ("x",), ("h",)), *blocks, Part("last", ("h",), ("features",))]
+    w = config.width
+
+    def part(name: str, key_in: str, key_out: str, fan_in: int) -> Part:
+        return Part(name, (key_in,), (key_out,), fan_in * w + w, 2.0 * fan_in * w, work=w, sizes={key_out: w})
+
+    blocks = [part(f"block{i}", "h", "h", w) for i in range(config.blocks)]
+    return [part("stem", "x", "h", 3), *blocks, part("last", "h", "features", w)]
 
 
 class HeadConfig(Config):
@@ -65,6 +71,17 @@ class Head(nn.Module):
         return pred
 
 
+class Scale(nn.Module):
+    """-> a number that is learnt."""
+
+    def __init__(self, config: Empty) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.tensor(3.0))
+
+    def forward(self) -> Tensor:
+        return self.value.exp().clamp(max=4.0) + self.value
+
+
 def jitter(x: Tensor, noise: Noise) -> Tensor:
     return x + 0.1 * noise.normal(x.shape[1:]).to(x)
 
@@ -79,6 +96,26 @@ def size(pred: Tensor) -> Tensor:
 
 def log_mean(pred: Tensor) -> Tensor:
     return (-pred.abs().mean()).log()
+
+
+def pairs(a: Tensor, b: Tensor, scale: Tensor) -> Tensor:
+    """Row i of a belongs to row i of b, and to no other."""
+    logits = scale * F.normalize(a[:, : b.shape[1]], dim=-1) @ F.normalize(b, dim=-1).T
+    return F.cross_entropy(logits, torch.arange(len(a)))
+
+
+def tokens(pred: Tensor, mask: Tensor) -> Tensor:
+    """A mean over what is not masked, of which each row has another number."""
+    return (pred.square() * mask).sum() / mask.sum()
+
+
+def count_tokens(mask: Tensor) -> float:
+    return float(mask.sum())
+
+
+def mask(x: Tensor) -> Tensor:
+    """b 3 -> b 1: how much a row counts."""
+    return (x[:, :1] > 0).float() + 1.0
 
 
 def cut(pred: Tensor) -> Tensor:
@@ -141,6 +178,9 @@ REGISTRY: Registry = registry_of(
         f"{_HERE}:Head",
         methods={"forward": method(features="Embeds[b,$width]", returns=_PRED)},
     ),
+    model_type(
+        "projector.scale", Empty, f"{_HERE}:Scale", methods={"forward": method(returns={"scale": "Scalar[]"})}
+    ),
     op_type("toy.jitter", f"{_HERE}:jitter", x="Embeds[b,d]", returns={"x": "Embeds[b,d]"}, noise=True),
     op_type("toy.cut", f"{_HERE}:cut", pred="Embeds[b,d]", returns={"pred": "Embeds[b,d]"}),
     op_type(
@@ -150,11 +190,23 @@ REGISTRY: Registry = registry_of(
     op_type("loss.log", f"{_HERE}:log_mean", pred="Embeds[b,d]", returns={"value": "Scalar"}),
     op_type(
         "loss.pairs",
-        f"{_HERE}:size",
-        pred="Embeds[b,d]",
+        f"{_HERE}:pairs",
+        a="Embeds[b,d]",
+        b="Embeds[b,e]",
+        scale="Scalar[]",
         returns={"value": "Scalar"},
         accumulation="feature_cache",
+        gather="data",
     ),
+    op_type(
+        "loss.tokens",
+        f"{_HERE}:tokens",
+        pred="Embeds[b,d]",
+        mask="Embeds[b,d]",
+        returns={"value": "Scalar"},
+        count=f"{_HERE}:count_tokens",
+    ),
+    op_type("toy.mask", f"{_HERE}:mask", x="Embeds[b,d]", returns={"mask": "Embeds[b,1]"}),
     data_type("data.line", LineConfig, f"{_HERE}:Line", columns=line_columns),
 )
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from mmm_bridge.qformer.config import QFormerConfig
 from mmm_bridge.qformer.foreign import LAYOUTS
-from mmm_bridge.qformer.parts import head_path, qformer_parts, qformer_sharding, queries_path, text_path
+from mmm_bridge.qformer.parts import (
+    bare_path,
+    head_path,
+    qformer_parts,
+    qformer_sharding,
+    queries_path,
+    text_path,
+)
 from mmm_graph.registry import ModelType, method, model_type
 
 FEATURES, IDS, MASK = "Embeds[b,l,$in_dim]", "Ids[b,t]", "Mask[b,t]?"
@@ -20,6 +27,12 @@ QFORMER = model_type(
             returns={"embeds": "Embeds[b,$num_queries,$out_dim]"},
             path=queries_path,
             doc="Any number of features as a fixed number of embeds.",
+        ),
+        "queries": method(
+            features=FEATURES,
+            returns={"h": QUERIES},
+            path=bare_path,
+            doc="What became of the queries, not projected (for the contrastive loss of the first stage).",
         ),
         "text": method(
             ids=IDS,

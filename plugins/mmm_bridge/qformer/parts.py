@@ -76,7 +76,12 @@ def block_cost(config: QFormerConfig, index: int) -> Cost:
 
 def queries_path(config: QFormerConfig, call: object) -> Path:
     """Features to embeds."""
-    return ("queries", "norm", *blocks(config), "project")
+    return (*bare_path(config, call), "project")
+
+
+def bare_path(config: QFormerConfig, call: object) -> Path:
+    """Features to queries that are not projected."""
+    return ("queries", "norm", *blocks(config))
 
 
 def text_path(*start: str) -> Callable[[QFormerConfig, object], Path]:

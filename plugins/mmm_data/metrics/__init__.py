@@ -1,1 +1,1 @@
-"""Metrics: an independent digit classifier, distance to the training images, PSNR."""
+"""Metrics: an independent digit classifier, distance to training images, PSNR, right answers, retrieval."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from mmm_data.digits.config import DigitSplit
+from mmm_graph.config import Config
 
 
 class DigitAccuracyConfig(DigitSplit):
@@ -32,3 +33,9 @@ class NearestConfig(DigitSplit):
 
     shift: int = Field(2, ge=0, le=8)
     copy_share: float = Field(0.5, gt=0.0, lt=1.0)
+
+
+class RecallConfig(Config):
+    """Attributes: k: how many of the nearest keys count."""
+
+    k: int = Field(1, ge=1)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from mmm_data.metrics.config import DigitAccuracyConfig, NearestConfig
+from mmm_data.metrics.config import DigitAccuracyConfig, NearestConfig, RecallConfig
 from mmm_graph.registry import NodeType, op_type
 
 IMAGE = "Image[b,1,$size,$size]"
 
 
 def metric_nodes() -> list[NodeType]:
+    """Metrics of pictures, of answers, and of retrieval."""
+    return [*picture_metrics(), *answer_metrics()]
+
+
+def picture_metrics() -> list[NodeType]:
     """metric.digit_accuracy, metric.nearest_neighbour, metric.psnr."""
     return [
         op_type(
@@ -31,5 +36,29 @@ def metric_nodes() -> list[NodeType]:
             "metric.psnr", "mmm_data.metrics.ops:psnr", image="Image[b,c,h,w]", target="Image[b,c,h,w]",
             returns={"mean": "Scalar", "value": "Scalar[b]"},
             doc="Peak signal-to-noise ratio in dB for images in [0,1]: of each image, and their mean.",
+        ),
+    ]  # fmt: skip
+
+
+def answer_metrics() -> list[NodeType]:
+    """metric.accuracy, metric.exact_match, metric.recall_at_k."""
+    counted = {"mean": "Scalar", "correct": "Bool[b]"}
+    return [
+        op_type(
+            "metric.accuracy", "mmm_data.metrics.answers:accuracy", logits="Logits[b,v]", label="Ids[b]",
+            returns={**counted, "predicted": "Ids[b]"},
+            doc="Whether the class with the highest score is that of the label.",
+        ),
+        op_type(
+            "metric.exact_match", "mmm_data.metrics.answers:exact_match", text="Text[b]", target="Text[b]",
+            returns=counted,
+            doc="Whether two texts are the same, but for capitals and white space.",
+        ),
+        op_type(
+            "metric.recall_at_k", "mmm_data.metrics.answers:recall_at_k", config=RecallConfig,
+            query="Embeds[b,d]", keys="Embeds[v,d]", query_id="Ids[b]?", key_id="Ids[v]?", returns=counted,
+            doc="Whether one of the k nearest keys has the query's id, among the keys of this batch: let `batch` be "
+            "the whole data. Without ids query i belongs to key i alone.",
+            source="Karpathy and Fei-Fei 2014 (arXiv:1412.2306), section 4.1",
         ),
     ]  # fmt: skip

@@ -91,6 +91,7 @@ def test_texts_alone_and_with_queries(tmp_path, case):
     (ids, mask), x, count = tokens(), features(), config.num_queries
     with torch.no_grad():
         close(run(ours, features=x)["embeds"], their_queries(theirs, x))
+        close(run(ours, path_of(config, "queries"), features=x)["h"], their_queries(theirs, x))
         words = theirs.embeddings(input_ids=ids)
         want = theirs.qformer(query_embeds=words, query_length=0, attention_mask=mask.long())[0]
         found = run(ours, path_of(config, "text"), ids=ids, mask=mask)

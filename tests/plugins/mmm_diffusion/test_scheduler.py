@@ -72,8 +72,28 @@ def test_flow_densities():
     drawn = LAWS["flow"](**config).add_noise(torch.zeros(4096, 1, 1, 1), noise(4096))["t"]
     logit = torch.logit(drawn)
     assert abs(float(logit.mean()) - 0.5) < 0.05 and abs(float(logit.std()) - 0.7) < 0.05
+    modes = {"density": "mode", "time_scale": 1.0}
+    middle = LAWS["flow"](**modes).add_noise(torch.zeros(4096, 1, 1, 1), noise(4096))["t"]
+    assert middle.max() <= 1 and middle.min() > 0 and abs(float(middle.mean()) - 0.5) < 0.02
+    even = LAWS["flow"](**modes, mode_scale=0.0).add_noise(torch.zeros(4096, 1, 1, 1), noise(4096))["t"]
+    torch.testing.assert_close(even, plain)
+    assert middle.std() < even.std() - 0.05
     shifted = LAWS["flow"](shift=3.0).add_noise(torch.zeros(4096, 1, 1, 1), noise(4096))["t"] / 1000
     torch.testing.assert_close(shifted, 3 * plain / (1 + 2 * plain))
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("scale", [-1.0, 0.81, 1.29])
+def test_the_mode_density_is_that_of_diffusers(scale, monkeypatch):
+    """Theirs and ours are functions of one uniform number."""
+    from diffusers.training_utils import compute_density_for_timestep_sampling
+
+    drawn = noise(64).uniform(dtype=torch.float64, name="t")
+    monkeypatch.setattr(torch, "rand", lambda size, **_: drawn)
+    want = compute_density_for_timestep_sampling("mode", 64, mode_scale=scale)
+    monkeypatch.undo()
+    law = LAWS["flow"](density="mode", mode_scale=scale, time_scale=1.0)
+    torch.testing.assert_close(law.draw(noise(64))[2], want)
 
 
 @laws

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mmm_graph.api.single_file import open_gguf
-from mmm_graph.checkpoint.gguf import gguf_config
 from mmm_graph.checkpoint.load import load_module
 from mmm_graph.checkpoint.reader import open_checkpoint
-from mmm_graph.checkpoint.source import resolve_source
 from mmm_graph.errors import RunError
 from mmm_graph.graph.compile import compile_graph
 from mmm_graph.graph.graph import ModelNode
@@ -21,8 +19,12 @@ from mmm_graph.nn.fused import fuse
 from mmm_graph.nn.linear import use_products
 from mmm_graph.nn.parts import run_parts
 from mmm_graph.nn.quantized import QuantizedLinear
+from mmm_graph.nn.rope_scaling import attention_factor
 from mmm_graph.plan.cost import weight_bytes
 from mmm_graph.registry import ModelType, load_registry
+from mmm_graph.registry.foreign import open_gguf
+from mmm_graph.registry.gguf_header import gguf_config
+from mmm_graph.registry.source import resolve_source
 from mmm_graph.runtime.build import build_models
 from mmm_graph.spec import load_spec
 from mmm_llm.config import DecoderConfig
@@ -170,6 +172,19 @@ def test_a_config(tmp_path: Path) -> None:
     assert config.eps == pytest.approx(1e-5, rel=1e-7)
 
 
+@pytest.mark.parametrize("sharper", [1.0, 0.5])
+def test_cosines_and_sines_are_multiplied_as_llama_cpp_does_it(sharper: float) -> None:
+    """By `yarn_attn_factor *= rope_attn_factor` of its llama_context, and by YaRN's own in ggml's rope."""
+    scaling = {"type": "yarn", "factor": 4.0, "original_context_length": 16, "attn_factor": sharper}
+    own = (
+        SIZES | HEADS | {f"rope.scaling.{name}": value for name, value in scaling.items()} | {"vocab_size": 9}
+    )
+    found = read_gguf({**{f"llama.{k}": v for k, v in own.items()}, "tensors": ()}, architecture="llama")
+    rope = DecoderConfig.model_validate(found).rope
+    assert rope is not None
+    assert attention_factor(rope, 64) == pytest.approx(sharper * (1 + 0.1 * math.log(4)), rel=1e-12)
+
+
 def test_the_vocabulary_may_be_counted() -> None:
     said = {f"llama.{name}": value for name, value in (SIZES | HEADS).items()}
     found = read_gguf({**said, "tokenizer.ggml.tokens": ("a",) * 7, "tensors": ()}, architecture="llama")
@@ -183,6 +198,11 @@ def test_the_vocabulary_may_be_counted() -> None:
         ({"llama.rope.dimension_count": 8}, (), "rope.dimension_count: 8 is not supported; expected 16"),
         ({"llama.attention.sliding_window": 8}, (), "says attention.sliding_window, which is not supported"),
         ({"llama.rope.scaling.type": "ntk"}, (), "rope_type: 'ntk' is not supported"),
+        (
+            {"llama.rope.scaling.attn_factor": 1.5},
+            (),
+            "attn_factor: 1.5 is not supported with a scaling of type none",
+        ),
         ({}, ("rope_freqs.weight",), "rope_freqs.weight"),
     ],
 )

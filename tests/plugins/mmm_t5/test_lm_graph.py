@@ -81,7 +81,19 @@ def test_ranks_give_what_one_device_gives(tmp_path, plan, beams):
     assert (found["logits"] - want["logits"]).abs().max() < 1e-5 * float(want["logits"].abs().max())
 
 
-@pytest.mark.parametrize(("plan", "cuts"), [("apart", [0, 8, 13]), ("cut", [0, 2, 9, 13])])
+@pytest.mark.parametrize("beams", [1, 3])
+def test_prompts_are_encoded_once_whatever_the_number_of_beams(tmp_path, beams):
+    loaded = session(tmp_path, beams=beams)[0]
+    parts, rows = loaded.module("llm").parts, {"memory": [], "head": []}
+    for name, found in rows.items():
+        parts[name].register_forward_hook(
+            lambda part, given, made, found=found: found.append(len(next(iter(made.values()))))
+        )
+    loaded.run(ids=IDS, mask=MASK, targets=TARGETS, outputs=["ids"])
+    assert rows["memory"] == [len(IDS)] and set(rows["head"]) == {beams * len(IDS)}
+
+
+@pytest.mark.parametrize(("plan", "cuts"), [("apart", [0, 9, 14]), ("cut", [0, 2, 10, 14])])
 def test_cuts_count_the_blocks_of_encoder_and_decoder(tmp_path, plan, cuts):
     loaded = session(tmp_path, plan=plan)[0]
     chain = loaded.plan().models["llm"]

@@ -12,7 +12,17 @@ from mmm_t5.config import T5LMConfig
 from mmm_t5.lm_foreign import LAYOUTS, read_lm
 from mmm_t5.lm_model import T5LM
 from mmm_t5.lm_node import T5_LM
-from mmm_t5.lm_parts import ANSWER, embed_path, lm_parts, lm_sharding, logits_path, prefill_path, step_path
+from mmm_t5.lm_parts import (
+    ANSWER,
+    embed_path,
+    encode_path,
+    lm_parts,
+    lm_sharding,
+    logits_path,
+    prefill_path,
+    recall_path,
+    step_path,
+)
 from mmm_t5.parts import TOKENS
 from tests.plugins.conftest import Reads
 from tests.plugins.mmm_t5.tiny import prefill
@@ -70,6 +80,10 @@ def test_table_is_true_of_the_module(name):
     begun = checked(model, {"embeds": embeds, "room": 3}, prefill_path(config, None), counted=False)
     assert begun["logits"].shape == (1, 50) and begun["hidden"].shape == (1, 1, 16) and begun["at"] == 1
     assert begun["cache.block2"].shape == (2, 1, 4, 4, 6) and begun["cache.across2"].shape == (2, 1, 4, 5, 6)
+    read = checked(model, {"embeds": embeds}, encode_path(config, None), counted=False)
+    memory = {"memory": read["memory"], "room": 3}
+    again = checked(model, memory, recall_path(config, None), counted=False)
+    assert torch.equal(again["logits"], begun["logits"])
     cache = {k: v for k, v in begun.items() if k.startswith("cache")}
     state = {"ids": ids[:, :1], "at": 1, **cache}
     after = checked(model, state, step_path(config, None), counted=False)
@@ -79,7 +93,7 @@ def test_table_is_true_of_the_module(name):
 def test_paths_go_through_the_parts_in_order():
     config = T5LMConfig(**SMALL)
     names = [part.name for part in lm_parts(config)]
-    for path in (embed_path, logits_path, prefill_path, step_path):
+    for path in (embed_path, logits_path, prefill_path, encode_path, recall_path, step_path):
         found = [names.index(name) for name in path(config, None)]
         assert found == sorted(found)
 

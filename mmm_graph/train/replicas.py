@@ -1,0 +1,95 @@
+"""The trained models as ranks have them: whole on each (DDP), or cut into shards (FSDP2), by PyTorch's own engines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from mmm_graph.train.ranks import Ranks
+
+
+class Together(nn.Module):
+    """Models as one module, whose forward is whatever runs them: what DDP and FSDP2 need to see of a step."""
+
+    def __init__(self, models: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.models = nn.ModuleDict(
+            {f"model_{name.replace('.', '/')}": module for name, module in models.items()}
+        )  # of included files: clip.vision
+
+    def forward(self, run: Callable[[], Tensor]) -> Tensor:
+        """The loss of a micro-batch."""
+        return run()
+
+
+class Replicas:
+    """Runs a forward so that its backward averages the gradients of all ranks.
+
+    Args:
+        models: the trained models, with `requires_grad` as it shall be. Sharding replaces their parameters: an
+            optimiser must be made afterwards.
+        sharded: cut weights, gradients and what the optimiser remembers into one shard for each rank.
+    """
+
+    def __init__(self, models: Mapping[str, nn.Module], ranks: Ranks, *, sharded: bool) -> None:
+        self._ranks, self.sharded = ranks, sharded
+        whole = Together(models)
+        if ranks.size == 1 and not sharded:
+            self._run: nn.Module = whole
+        elif sharded:
+            self._run = shard(whole, models.values(), ranks)
+        else:
+            self._run = DistributedDataParallel(whole, find_unused_parameters=True)
+
+    def __call__(self, run: Callable[[], Tensor]) -> Tensor:
+        loss: Tensor = self._run(run)
+        return loss
+
+    def silent(self) -> AbstractContextManager[None]:
+        """Inside, gradients are only added up: the last backward pass of a step averages all of them."""
+        if isinstance(self._run, DistributedDataParallel):
+            return self._run.no_sync()
+        return nullcontext()
+
+
+def shard(whole: Together, models: Iterable[nn.Module], ranks: Ranks) -> Together:
+    """FSDP2: every part of a model is gathered when it runs; what belongs to no part, for the whole step."""
+    mesh = init_device_mesh(ranks.device.type, (ranks.size,))
+    scalars = {
+        weight for weight in whole.parameters() if weight.dim() == 0
+    }  # a temperature: there is nothing to cut
+    for weight in scalars:
+        if weight.requires_grad:
+            weight.register_hook(lambda grad: ranks.total(grad) / ranks.size)
+    for model in models:
+        for part in _alone(model):
+            fully_shard(part, mesh=mesh, ignored_params=scalars)
+    fully_shard(whole, mesh=mesh, ignored_params=scalars)
+    return whole
+
+
+def _alone(model: nn.Module) -> Iterator[nn.Module]:
+    """Parts that share no weight with another part, such as a head that is tied to an embedding."""
+    parts = dict(model.named_children()).get("parts")
+    children = list(parts.children()) if parts is not None else []
+    owners: dict[int, int] = {}
+    for child in children:
+        for weight in child.parameters():
+            owners[id(weight)] = owners.get(id(weight), 0) + 1
+    for child in children:
+        weights = list(child.parameters())
+        if any(weight.dim() for weight in weights) and all(owners[id(weight)] == 1 for weight in weights):
+            yield child
+
+
+def cut_like(tensor: Tensor, like: Tensor) -> Tensor:
+    """A whole tensor, which every rank has, cut as `like` is; as it is where that is whole."""
+    if not isinstance(like, DTensor):
+        return tensor
+    return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None)

@@ -1,0 +1,61 @@
+"""(seed, index) -> which scans stand where on a canvas. Axes: i canvases, k the four places, row by row."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from hashlib import shake_256
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmm_data.canvas.config import CELLS, CanvasConfig
+
+ORDER, SCANS, SPOT, JITTER, WORDS = slice(1, 5), slice(5, 9), slice(9, 11), slice(11, 27), slice(27, 37)
+"""Which of an item's numbers decide what; the first one decides how many digits there are."""
+NUMBERS = WORDS.stop
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What stands where.
+
+    Attributes:
+        scan: int64 [i,k], number of the scan at each place, -1 where there is none.
+        corner: int64 [i,k,2], y and x of the upper left pixel that a scan with its margin takes [px].
+        jitter: [i,k,4], shifts x and y [pixels of the scan], rotation [rad], zoom.
+        free: bool [i], of canvases whose one digit may stand anywhere.
+        words: [i,10] in [0,1), for captions and questions.
+    """
+
+    scan: Tensor
+    corner: Tensor
+    jitter: Tensor
+    free: Tensor
+    words: Tensor
+
+
+def lay_out(config: CanvasConfig, num_scans: int) -> Layout:
+    """The layouts of all items."""
+    units = hash_units(config.seed, config.length)
+    index = torch.arange(config.length)
+    counts = torch.tensor(config.counts)[(units[:, 0] * len(config.counts)).long()]
+    rank = units[:, ORDER].argsort(1).argsort(1)
+    scan = (units[:, SCANS] * num_scans).long()
+    scan = torch.where(rank == 0, index[:, None] % num_scans, scan).masked_fill(rank >= counts[:, None], -1)
+    half = config.size // 2
+    places = torch.tensor([[0, 0], [0, half], [half, 0], [half, half]])
+    free = (counts == 1) & config.anywhere
+    spot = (units[:, None, SPOT] * (half + 1)).long()
+    corner = torch.where(free[:, None, None], spot, places.expand(config.length, CELLS, 2))
+    reach = torch.tensor([config.shift, config.shift, math.radians(config.rotate), config.zoom])
+    jitter = (2 * units[:, JITTER].reshape(-1, CELLS, 4) - 1) * reach
+    return Layout(scan, corner, jitter.float(), free, units[:, WORDS])
+
+
+def hash_units(seed: int, length: int) -> Tensor:
+    """float64 [i,NUMBERS] in [0, 1): row i depends on (seed, i) alone, and is the same on every machine."""
+    rows = [shake_256(f"{seed}/{i}/canvas".encode()).digest(8 * NUMBERS) for i in range(length)]
+    numbers = np.frombuffer(b"".join(rows), dtype=">u8").reshape(length, NUMBERS)
+    return torch.from_numpy((numbers >> 11).astype(np.float64) / 2**53)

@@ -1,0 +1,176 @@
+"""Configs of the file datasets; torch-free."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mmm_graph.config import Config
+
+Side = Annotated[int, Field(ge=1, le=8192)]
+
+
+class PictureConfig(Config):
+    """How a picture becomes an image of one size.
+
+    Attributes:
+        size: height and width [px], one number for both; null: its own size, and the column is a list of images.
+        channels: 1 grey, 3 colour, 4 with transparency.
+        fit: `crop` the middle after scaling the shorter side, `stretch`, or scale the longer side and `pad` with black.
+    """
+
+    size: Side | tuple[Side, Side] | None = 224
+    channels: Literal[1, 3, 4] = 3
+    fit: Literal["crop", "stretch", "pad"] = "crop"
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """Height and width [px]."""
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
+
+    @property
+    def port(self) -> str:
+        """Type of the column."""
+        if self.shape is None:
+            return f"Image*[m,{self.channels},h,w]"
+        return f"Image[b,{self.channels},{self.shape[0]},{self.shape[1]}]"
+
+
+class FolderConfig(Config):
+    """Files in a folder and the folders in it, in the order of their names.
+
+    Attributes:
+        path: the folder, such as "file:train".
+        batch: samples a batch.
+    """
+
+    path: str
+    batch: int = Field(32, ge=1)
+
+
+class ImageTextConfig(FolderConfig, PictureConfig):
+    """Pictures with captions.
+
+    Attributes:
+        captions: a table in the folder, .csv .tsv .jsonl or .json; null: captions.* or metadata.* if there is one, else
+            the .txt beside each picture.
+        image_key, text_key: columns of the table.
+        missing: a picture without a text, or a text without a picture, is a sample too; the columns then have a batch
+            axis of their own.
+    """
+
+    captions: str | None = None
+    image_key: str = "image"
+    text_key: str = "text"
+    missing: bool = False
+
+
+class ImageFolderConfig(FolderConfig, PictureConfig):
+    """Folders of pictures, one for each class.
+
+    Attributes:
+        template: the text of a picture, with {} for the name of its folder; _ and - in it become spaces.
+    """
+
+    template: str = "{}"
+
+
+class TripletsConfig(FolderConfig, PictureConfig):
+    """Anchor, positive (another picture of its class) and negative (one of another class).
+
+    Attributes:
+        table: a table in the folder whose pictures with one id belong together; null: each folder is a class.
+        image_key, id_key: columns of the table.
+        seed: of the choice, which is keyed by (seed, index, epoch).
+    """
+
+    table: str | None = None
+    image_key: str = "image"
+    id_key: str = "id"
+    seed: int = 0
+
+
+class ConversationsConfig(FolderConfig):
+    """Conversations in the format of LLaVA, or with messages as `role` and `content`.
+
+    Attributes:
+        path: the .json or .jsonl file.
+        images: folder that its pictures are relative to; null: that of the file.
+        image_size: longest side of a picture [px]; larger ones are scaled down. Null: as they are.
+    """
+
+    images: str | None = None
+    image_size: Side | None = None
+
+
+class AudioFolderConfig(FolderConfig):
+    """WAV files.
+
+    Attributes:
+        rate: samples a second that all files must have; nothing is resampled.
+        channels: 1 mixes the channels of a file; 2: as they are.
+        seconds: length that sounds are cut or filled up to; null: their own, padded in a batch, with a mask.
+        labels: the folder of a file is its class; its name is the text if there is no .txt beside the file.
+    """
+
+    rate: int = Field(16000, ge=1)
+    channels: Literal[1, 2] = 1
+    seconds: float | None = Field(None, gt=0)
+    labels: bool = False
+
+
+class VideoFolderConfig(FolderConfig, PictureConfig):
+    """Animated pictures, and folders of frames.
+
+    Attributes:
+        frames: taken at equal distances; a shorter video shows some of them twice.
+        labels: the folder of a video is its class; its name is the text if there is no .txt beside the video.
+    """
+
+    size: Side | tuple[Side, Side] = 224
+    channels: Literal[3] = 3
+    frames: int = Field(8, ge=1, le=4096)
+    labels: bool = False
+
+
+class ShardsConfig(FolderConfig, PictureConfig):
+    """Tar files in which the files of a sample stand together under one name (WebDataset).
+
+    Attributes:
+        path: a .tar file, or a pattern such as "file:shards/*.tar".
+        columns: column -> endings of its files, the first that is there: `jpg;png` a picture, `txt` a text, `cls` a
+            number, `json:key` a text in a JSON file.
+    """
+
+    columns: dict[str, str] = Field(
+        default_factory=lambda: {"image": "jpg;jpeg;png;webp", "text": "txt"}, min_length=1
+    )
+
+
+class TableColumn(Config):
+    """A column of a table: its key there, and its type here.
+
+    Attributes:
+        key: in the table; null: the same.
+        type: as of a port, such as "Text[b]" or "Image[b,3,64,64]".
+    """
+
+    key: str | None = None
+    type: str = "Text[b]"
+
+
+class TableConfig(Config):
+    """A dataset of the `datasets` library on this machine; nothing is downloaded.
+
+    Attributes:
+        path: a folder that save_to_disk wrote, or .parquet .csv .jsonl .json .arrow files, as a pattern.
+        split: of a folder with several.
+        columns: those that nodes read.
+        batch: samples a batch.
+    """
+
+    path: str
+    split: str | None = None
+    columns: dict[str, TableColumn]
+    batch: int = Field(32, ge=1)

@@ -1,0 +1,1 @@
+"""Losses between a prediction and its target."""

@@ -1,0 +1,1 @@
+"""Conditions taken away, for classifier-free guidance."""

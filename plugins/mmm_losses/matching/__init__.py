@@ -1,0 +1,1 @@
+"""What the first stage of BLIP-2 is trained with."""

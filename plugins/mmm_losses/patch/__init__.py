@@ -1,0 +1,1 @@
+"""A discriminator that judges patches."""
