@@ -113,6 +113,8 @@ class Repeat:
         scratch: what is left at the end of a turn.
         beside: loops of other requests that are done turn about with it: while a rank waits for the end of one's turn,
             it does the others'.
+        head: how many instructions of `body` come before the first slice of a model on any rank: the next loop takes
+            its turn after them, so that a token goes to the first stage as soon as it is picked.
     """
 
     node: str
@@ -127,6 +129,7 @@ class Repeat:
     collect: tuple[tuple[Value, Value, int], ...] = ()
     scratch: tuple[Value, ...] = ()
     beside: tuple[Repeat, ...] = ()
+    head: int = 0
 
 
 Instruction = Run | Send | Recv | Free | Repeat

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from mmm_graph.plan.block import Turns
 from mmm_graph.plan.expand import Item, Stream
 from mmm_graph.plan.lower import project
 from mmm_graph.plan.ops import TURN, At, Instruction, Repeat, Run, Task, Value
-from mmm_graph.plan.schedule import order
+from mmm_graph.plan.schedule import Step, order
 
 HERE = ("here",)
 """A task that does nothing: its reads make sure that a value is on its rank when a turn ends."""
@@ -75,8 +76,10 @@ class _Turn:
         stream = self.stream
         start = self.outer | set(self.carried.values()) | set(self.first.values())
         sequence = list(order([self._stream()], stream.blocks.plan.ranks, start=start))
-        programs = {q: tuple(i for i in project(sequence, q) if not _is_mark(i)) for q in self.members}
-        repeats = {q: self._repeat(q, programs[q]) for q in self.members}
+        cut = next((i for i, item in enumerate(sequence) if _is_slice(item)), 0)
+        programs = {q: _without_marks(sequence, q) for q in self.members}
+        heads = {q: len(_without_marks(sequence[:cut], q)) for q in self.members}
+        repeats = {q: replace(self._repeat(q, programs[q]), head=heads[q]) for q in self.members}
         reads, writes = [], []
         for q in self.members:
             outer = [v for v, ranks in self.reads.items() if q in ranks and v in self.outer]
@@ -130,5 +133,9 @@ class _Turn:
         return self.made.get(value, self.decider)
 
 
-def _is_mark(item: Instruction) -> bool:
-    return isinstance(item, Run) and item.fn == HERE
+def _without_marks(sequence: Sequence[Step], rank: int) -> tuple[Instruction, ...]:
+    return tuple(i for i in project(sequence, rank) if not (isinstance(i, Run) and i.fn == HERE))
+
+
+def _is_slice(item: Step) -> bool:
+    return isinstance(item, Task) and item.fn[0] == "slice"

@@ -168,15 +168,17 @@ class Executor:
             going = [loop for loop in going if next(loop, None) is not None]
 
     def _turns(self, item: Repeat, turns: tuple[int, ...]) -> Iterator[int]:
-        """One loop, turn by turn; it stops where a turn is done but for what other ranks tell of it."""
+        """One loop, turn by turn; it stops in each after its head, where the other loops come to their turn."""
         values = self.values
         self._arrive([first for _, first in item.enter])
         for carry, first in item.enter:
             values[carry] = values[first]
         gathered: dict[Value, list[Any]] = {target: [] for target, _, _ in item.collect}
+        head, tail = item.body[: item.head], item.body[item.head :]
         for turn in range(item.limit):
-            self.execute(item.body, (*turns, turn))
+            self.execute(head, (*turns, turn))
             yield turn
+            self.execute(tail, (*turns, turn))
             self._arrive(item.scratch)
             for target, source, _ in item.collect:
                 gathered[target].append(values[source])
