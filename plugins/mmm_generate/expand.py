@@ -12,6 +12,8 @@ Nodes = dict[str, dict[str, Any]]
 
 OWN = frozenset(("ids",))
 """Inputs that are not handed to the model's prefill."""
+NEXT = {"op": "llm.next", "in": {"at": "$carry.at"}}
+"""The place after this one. The model's step says it too, but at its end, for which the first stage need not wait."""
 
 
 def expand(config: GenerateConfig, uses: Mapping[str, Used], inputs: frozenset[str]) -> Mapping[str, Any]:
@@ -123,6 +125,7 @@ def _loop(config: GenerateConfig, uses: Mapping[str, Used], tokenizer: Mapping[s
             "config": {"stop": config.stop},
         }
         ends = "ends"
+    nodes["next"] = NEXT
     nodes["step"] = {
         "call": f"{uses['llm'].name}.step",
         "in": {"ids": "stop.id", "at": "$carry.at", "cache": "prefill.cache"},
@@ -144,7 +147,7 @@ def _loop(config: GenerateConfig, uses: Mapping[str, Used], tokenizer: Mapping[s
         "nodes": nodes,
         "next": {
             "logits": "step.logits",
-            "at": "step.at",
+            "at": "next",
             "done": f"{ends}.done",
             "left": "stop.left",
             "ids": "stop.ids",
@@ -176,12 +179,12 @@ def _beam_loop(
         "left": "room",
         "ids": "begin.ids",
     }
-    following = {"logits": "step.logits", "at": "step.at"}
+    following = {"logits": "step.logits", "at": "next"}
     return {
         "max": config.max_new_tokens,
         "until": "advance.over",
         "carry": carry,
-        "nodes": {**changes, "advance": advance, "step": step},
+        "nodes": {**changes, "advance": advance, "next": NEXT, "step": step},
         "next": {**following, **{name: f"advance.{name}" for name in ("state", "left", "ids")}},
         "out": {"state": "advance.state"},
     }

@@ -73,6 +73,13 @@ def ops() -> list[OpType]:
     """The ops of the loop itself."""
     return [
         op_type(
+            "llm.next",
+            "mmm_generate.ops:next_place",
+            at="Scalar",
+            returns={"at": "Scalar"},
+            doc="The place after the one where a token is written.",
+        ),
+        op_type(
             "llm.begin",
             "mmm_generate.ops:begin",
             logits=LOGITS,

@@ -23,6 +23,11 @@ def prefix_cache(config: c.PrefixConfig) -> int:
     return config.mib
 
 
+def next_place(at: int) -> int:
+    """The place after this one."""
+    return at + 1
+
+
 def begin(logits: Tensor, ids: Tensor | None) -> dict[str, Any]:
     """Nothing is done yet: done [b] False, ids [b,t] of the prompt (t = 0 without them) and their number."""
     batch = logits.shape[0]

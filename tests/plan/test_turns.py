@@ -48,9 +48,20 @@ def test_one_rank() -> None:
 
 
 def test_loops_beside_are_done_in_the_order_of_the_ranks() -> None:
-    """Turn after turn, request after request: while rank 1 waits for the first request it begins no other."""
+    """Turn after turn, request after request: where no head is told, rank 1 waits for the first request alone."""
     programs = {rank: replace(loop(rank, 10), beside=(loop(rank, 10, "1"),)) for rank in (0, 1)}
     assert seconds(programs) == pytest.approx(80)
+
+
+def test_the_head_of_a_turn_comes_before_the_others_loops_turn() -> None:
+    """Rank 1 picks for the first request, then does the second half of the other one, while rank 0 does the first."""
+
+    def headed(rank: int, request: str = "0") -> Repeat:
+        return replace(loop(rank, 100, request), head=(1, 2)[rank])
+
+    programs = {rank: replace(headed(rank), beside=(headed(rank, "1"),)) for rank in (0, 1)}
+    assert seconds(programs) == pytest.approx(4 * 100, rel=0.02)  # pick and second of both
+    assert seconds({rank: headed(rank) for rank in (0, 1)}) == pytest.approx(4 * 100)
 
 
 def test_ranks_that_do_not_wait_for_each_other_overlap() -> None:
