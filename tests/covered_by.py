@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 COMPILE = "tests/graph/test_compile.py"
+RANKS = "tests/train/test_ranks.py"
 TRAIN = "tests/train/test_trainer.py"
 VIEW = "tests/view/test_layout.py"
 
@@ -30,6 +31,14 @@ COVERED_BY = {
     "mmm_graph/runtime/supervised.py": "tests/runtime/test_launch.py",
     "mmm_graph/api/samples.py": "tests/train/test_sample_outputs.py",
     "mmm_graph/cli/dry_run.py": "tests/cli/test_train.py",
+    "mmm_graph/parallel/rows_of_ranks.py": RANKS,
+    "mmm_graph/runtime/together.py": RANKS,
+    "mmm_graph/train/clip.py": RANKS,
+    "mmm_graph/train/counts.py": RANKS,
+    "mmm_graph/train/features.py": RANKS,
+    "mmm_graph/train/micro.py": RANKS,
+    "mmm_graph/train/replicas.py": RANKS,
+    "mmm_graph/runtime/plumbing.py": "tests/runtime/test_bind.py",
     "mmm_graph/train/precision.py": TRAIN,
     "mmm_graph/train/configs.py": "tests/train/test_stage.py",
     "mmm_graph/train/grow.py": "tests/train/test_learns.py",

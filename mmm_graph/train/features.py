@@ -1,11 +1,4 @@
-"""Losses that compare samples, over all micro-batches of a step: features first, then the loss, then their gradients.
-
-With `accumulate: k` the features of every micro-batch are computed without autograd, the loss of all of them together
-gives the gradient of each feature, and every micro-batch runs again to carry it on to the weights. What is trained is
-the same as with one large batch; each encoder runs forward twice.
-
-Source: Gao et al. 2021 (arXiv:2101.06983), section 3.2.
-"""
+"""Losses that compare samples, over all micro-batches of a step: features, the loss, then their gradients."""
 
 from __future__ import annotations
 
@@ -24,9 +17,14 @@ from mmm_graph.train.reach import needed_nodes
 class PairLosses:
     """The loss terms that compare samples, and the features that they compare.
 
+    With `accumulate: k` the features of every micro-batch are computed without autograd, the loss of all of them
+    together gives the gradient of each feature, and every micro-batch runs again to carry it on to the weights. What is
+    trained is the same as with one large batch; each encoder runs forward twice.
+
     Attributes:
         terms: names of those terms.
         features: values that are cut: inputs with a batch axis of the ops that compare.
+    Source: Gao et al. 2021 (arXiv:2101.06983), section 3.2.
     """
 
     def __init__(self, graph: Graph, registry: Registry) -> None:

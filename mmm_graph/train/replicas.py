@@ -61,17 +61,19 @@ class Replicas:
 def shard(whole: Together, models: Iterable[nn.Module], ranks: Ranks) -> Together:
     """FSDP2: every part of a model is gathered when it runs; what belongs to no part, for the whole step."""
     mesh = init_device_mesh(ranks.device.type, (ranks.size,))
-    scalars = {
-        weight for weight in whole.parameters() if weight.dim() == 0
-    }  # a temperature: there is nothing to cut
+    scalars = {weight for weight in whole.parameters() if weight.dim() == 0}  # temperatures: nothing to cut
     for weight in scalars:
         if weight.requires_grad:
-            weight.register_hook(lambda grad: ranks.total(grad) / ranks.size)
+            weight.register_hook(_average(ranks))  # type: ignore[no-untyped-call]
     for model in models:
         for part in _alone(model):
             fully_shard(part, mesh=mesh, ignored_params=scalars)
     fully_shard(whole, mesh=mesh, ignored_params=scalars)
     return whole
+
+
+def _average(ranks: Ranks) -> Callable[[Tensor], Tensor]:
+    return lambda grad: ranks.total(grad) / ranks.size
 
 
 def _alone(model: nn.Module) -> Iterator[nn.Module]:

@@ -26,7 +26,10 @@ def test_it_is_in_the_graph(how):
         ({"models.unet.quantize": "int2"}, "E112", "expects int8 or int4"),
         ({"models.rule.quantize": "int8"}, "E634", "rule (sampler.toy) has no weights to quantize"),
         (
-            {"models.unet.quantize": "int8", "models.unet.attach": "[{lora: file:x.safetensors, merge: true}]"},
+            {
+                "models.unet.quantize": "int8",
+                "models.unet.attach": "[{lora: file:x.safetensors, merge: true}]",
+            },
             "E634",
             "unet has a LoRA with `merge: true`",
         ),

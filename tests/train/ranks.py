@@ -35,6 +35,14 @@ MORE = """
       loss: {counted: counted, """
 TOKENS = PAIRS.replace("\n      loss:  {", MORE).replace("head: full", "head: full, scale: full")
 TOKENS = TOKENS.replace("models:\n", "models:\n  scale: {kind: projector.scale, init: default}\n")
+SOMETIMES = TOKENS.replace(
+    "      nodes:\n        x:", "      nodes:\n        on: {op: toy.positive, in: {x: $data.x}}\n        x:"
+)
+SOMETIMES = SOMETIMES.replace("op: loss.pairs, in", "op: loss.pairs, when: on, in")
+SOMETIMES = SOMETIMES.replace(
+    "op: loss.mse, in: {pred: p, target: $data.y}}\n        pairs",
+    "op: loss.mse, when: on, in: {pred: p, target: $data.y}}\n        pairs",
+)
 
 
 def run(out: Path, sets: dict[str, str], ranks: Ranks = ALONE) -> None:
@@ -44,7 +52,9 @@ def run(out: Path, sets: dict[str, str], ranks: Ranks = ALONE) -> None:
     resume, stop = sets.pop("resume", "") == "true", int(sets.pop("stop", "0"))
     asked = itertools.count(1)
     keys = {k if "." in k or k == "batch" else f"train.stages.fit.{k}": v for k, v in sets.items()}
-    spec = toy_spec(Path(), text=TOKENS, sets=keys)
+    text = SOMETIMES if sets.pop("when", "") == "some" else TOKENS
+    keys.pop("train.stages.fit.when", None)
+    spec = toy_spec(Path(), text=text, sets=keys)
     with suppress(Cancelled) if stop else nullcontext():
         options = TrainOptions(log_every=1, resume=resume)
         train(spec, REGISTRY, out, options=options, ranks=ranks, cancel=lambda: next(asked) == stop)

@@ -54,7 +54,7 @@ def same(a: Path, b: Path, tolerance: float = 1e-5) -> None:
 
 
 def test_two_ranks_train_as_one(tmp_path: Path) -> None:
-    """Whole or sharded weights, with micro-batches or without; losses over pairs, over samples, over what is counted."""
+    """Whole or sharded weights, with micro-batches or without; losses over pairs, over samples, and counted ones."""
     cases = {
         "ddp": STEPS,
         "fsdp": f"{STEPS};shard:true",
@@ -99,6 +99,16 @@ def test_another_number_of_ranks_goes_on(tmp_path: Path) -> None:
     run(tmp_path / "all", {"steps": "20", "resume": "true"})
     run(tmp_path / "one", {"steps": "20"})
     same(tmp_path / "all", tmp_path / "one")
+
+
+def test_ranks_that_skip_a_branch_stay_with_the_others(tmp_path: Path) -> None:
+    """A loss over pairs and one over samples are under a condition that differs from rank to rank."""
+    assert (
+        run_ranks(tmp_path, 2, {"some": f"{STEPS};when:some", "micro": f"{STEPS};when:some;accumulate:2"})
+        is None
+    )
+    for name in ("some", "micro"):
+        assert losses(tmp_path / name).isfinite().all() and len(losses(tmp_path / name)) == 20
 
 
 def test_a_batch_that_has_no_equal_shares(tmp_path: Path) -> None:

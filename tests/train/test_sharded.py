@@ -58,7 +58,7 @@ def test_a_folder_without_its_state_does_not_count(tmp_path: Path) -> None:
     broken.mkdir()
     assert sharded_path(path) == whole
     (broken / STATE).write_text("{")
-    with pytest.raises(RunError, match="E830.*fit-00000009"):
+    with pytest.raises(RunError, match=r"E830.*fit-00000009"):
         load_sharded(broken)
 
 

@@ -127,11 +127,15 @@ def test_unreached_model_is_refused(tmp_path: Path) -> None:
         stage(tmp_path, text)
 
 
-def test_loss_over_pairs_is_not_accumulated(tmp_path: Path) -> None:
-    text = replaced("op: loss.size", "op: loss.pairs")
-    assert stage(tmp_path, text).accumulate == 1
-    with pytest.raises(InputError, match=r"E815.*size \(loss.pairs\) compares the samples of a batch"):
-        stage(tmp_path, text, accumulate="2")
+def test_sharding_needs_nodes_that_all_ranks_run(tmp_path: Path) -> None:
+    assert stage(tmp_path, shard="true").shard
+    old = "x:    {op: toy.jitter, in: {x: $data.x}}"
+    text = replaced(old, f"on: {{op: toy.positive, in: {{x: $data.x}}}}\n        {old}")
+    text = text.replace(
+        "size: {op: loss.size, in: {pred: p}}", "size: {op: loss.size, in: {pred: p}, when: on}"
+    )
+    with pytest.raises(InputError, match=r"E862.*nodes that some ranks may skip"):
+        stage(tmp_path, text, shard="true")
 
 
 def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:

@@ -113,6 +113,11 @@ def count_tokens(mask: Tensor) -> float:
     return float(mask.sum())
 
 
+def positive(x: Tensor) -> bool:
+    """Of the first row, so that ranks differ."""
+    return bool(x[0].sum() > 0)
+
+
 def mask(x: Tensor) -> Tensor:
     """b 3 -> b 1: how much a row counts."""
     return (x[:, :1] > 0).float() + 1.0
@@ -206,6 +211,7 @@ REGISTRY: Registry = registry_of(
         returns={"value": "Scalar"},
         count=f"{_HERE}:count_tokens",
     ),
+    op_type("toy.positive", f"{_HERE}:positive", x="Embeds[b,d]", returns={"on": "Bool"}),
     op_type("toy.mask", f"{_HERE}:mask", x="Embeds[b,d]", returns={"mask": "Embeds[b,1]"}),
     data_type("data.line", LineConfig, f"{_HERE}:Line", columns=line_columns),
 )

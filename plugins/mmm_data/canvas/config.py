@@ -10,6 +10,7 @@ from mmm_data.digits.config import DigitSplit, Split
 
 CELLS = 4
 """Places of a canvas: two rows of two."""
+MAX_TURNS = 8
 Count = Annotated[int, Field(ge=1, le=CELLS)]
 Kind = Literal["place", "count", "sum", "exists"]
 
@@ -56,9 +57,12 @@ class QuestionsConfig(CanvasConfig):
         kinds: what is asked: which digit is at a place, how many there are, their sum, whether a digit is there.
         phrasing: train or test; no phrasing is in both, and each word of the test phrasings is in the train ones.
         medium: what the conversations show: the image of the canvas, or a text that says what is on it.
+        turns: questions in a conversation, one after the other about one canvas: more answers to learn from, for one
+            look at it. `question`, `answer` and `prompt` are of the first.
     """
 
     anywhere: bool = False
     kinds: tuple[Kind, ...] = Field(("place", "count", "sum", "exists"), min_length=1)
     phrasing: Split = "train"
     medium: Literal["image", "text"] = "image"
+    turns: int = Field(1, ge=1, le=MAX_TURNS)

@@ -36,7 +36,7 @@ class Canvases:
         return len(self.images)
 
     def __getitem__(self, index: int) -> dict[str, object]:
-        digits, words = self.places(index), self.layout.words[index].tolist()
+        digits, words = self.places(index), self.layout.caption[index].tolist()
         first = next(iter(digits.values()))
         free = bool(self.layout.free[index])
         return {
@@ -59,8 +59,8 @@ class Canvases:
 class Questions:
     """See QuestionsConfig.
 
-    Items: image as in Canvases, description (a caption that says what stands where), question, answer, chat (a
-    conversation with the answer) and prompt (the same without it).
+    Items: image as in Canvases, description (a caption that says what stands where), the first question and its
+    answer, chat (a conversation with all questions and answers) and prompt (the first question alone).
     """
 
     def __init__(self, config: QuestionsConfig) -> None:
@@ -70,24 +70,28 @@ class Questions:
         return len(self.canvases)
 
     def __getitem__(self, index: int) -> dict[str, object]:
-        config = self.config
-        digits, words = self.canvases.places(index), self.canvases.layout.words[index].tolist()
-        kind = config.kinds[int(words[4] * len(config.kinds))]
-        question, answer = ask(kind, config.phrasing, digits, words[5:])
-        image, description = self.canvases.image(index), describe(digits, words)
+        config, layout = self.config, self.canvases.layout
+        digits, image = self.canvases.places(index), self.canvases.image(index)
+        description = describe(digits, layout.caption[index].tolist())
         shown: dict[str, Any] = (
             {"type": "image", "image": image}
             if config.medium == "image"
             else {"type": "text", "text": f"{description}. "}
         )
-        prompt = [{"role": "user", "content": [shown, {"type": "text", "text": question}]}]
+        chat: list[dict[str, Any]] = []
+        for which, *units in layout.asked[index, : config.turns].tolist():
+            kind = config.kinds[int(which * len(config.kinds))]
+            question, answer = ask(kind, config.phrasing, digits, units)
+            said = [{"type": "text", "text": question}]
+            chat.append({"role": "user", "content": said if chat else [shown, *said]})
+            chat.append({"role": "assistant", "content": answer})
         return {
             "image": image,
             "description": description,
-            "question": question,
-            "answer": answer,
-            "chat": [*prompt, {"role": "assistant", "content": answer}],
-            "prompt": prompt,
+            "question": chat[0]["content"][1]["text"],
+            "answer": chat[1]["content"],
+            "chat": chat,
+            "prompt": chat[:1],
         }
 
 

@@ -10,11 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmm_data.canvas.config import CELLS, CanvasConfig
+from mmm_data.canvas.config import CELLS, MAX_TURNS, CanvasConfig
 
-ORDER, SCANS, SPOT, JITTER, WORDS = slice(1, 5), slice(5, 9), slice(9, 11), slice(11, 27), slice(27, 37)
+ORDER, SCANS, SPOT, JITTER, CAPTION = slice(1, 5), slice(5, 9), slice(9, 11), slice(11, 27), slice(27, 31)
 """Which of an item's numbers decide what; the first one decides how many digits there are."""
-NUMBERS = WORDS.stop
+ASK = 6
+"""Numbers of a question: its kind, and what it asks."""
+NUMBERS = CAPTION.stop + ASK * MAX_TURNS
 
 
 @dataclass(frozen=True)
@@ -26,14 +28,16 @@ class Layout:
         corner: int64 [i,k,2], y and x of the upper left pixel that a scan with its margin takes [px].
         jitter: [i,k,4], shifts x and y [pixels of the scan], rotation [rad], zoom.
         free: bool [i], of canvases whose one digit may stand anywhere.
-        words: [i,10] in [0,1), for captions and questions.
+        caption: [i,4] in [0,1), how the caption is phrased.
+        asked: [i,turns,6] in [0,1), of each question its kind, and what it asks.
     """
 
     scan: Tensor
     corner: Tensor
     jitter: Tensor
     free: Tensor
-    words: Tensor
+    caption: Tensor
+    asked: Tensor
 
 
 def lay_out(config: CanvasConfig, num_scans: int) -> Layout:
@@ -51,7 +55,8 @@ def lay_out(config: CanvasConfig, num_scans: int) -> Layout:
     corner = torch.where(free[:, None, None], spot, places.expand(config.length, CELLS, 2))
     reach = torch.tensor([config.shift, config.shift, math.radians(config.rotate), config.zoom])
     jitter = (2 * units[:, JITTER].reshape(-1, CELLS, 4) - 1) * reach
-    return Layout(scan, corner, jitter.float(), free, units[:, WORDS])
+    asked = units[:, CAPTION.stop :].reshape(-1, MAX_TURNS, ASK)
+    return Layout(scan, corner, jitter.float(), free, units[:, CAPTION], asked)
 
 
 def hash_units(seed: int, length: int) -> Tensor:

@@ -128,6 +128,20 @@ def test_conversations_show_the_image_or_say_what_is_on_it() -> None:
     assert {"yes", "no", "none"} < answers
 
 
+def test_a_conversation_of_several_turns_begins_as_one_of_one_turn_and_shows_the_canvas_once() -> None:
+    config = QuestionsConfig(split="test", length=40, medium="text")
+    one, many = Questions(config), Questions(config.model_copy(update={"turns": 3}))
+    asked = set()
+    for i in range(40):
+        short, long = one[i], many[i]
+        chat: Any = long["chat"]
+        assert chat[:2] == short["chat"] and long["prompt"] == short["prompt"]
+        assert [m["role"] for m in chat] == ["user", "assistant"] * 3
+        assert [len(m["content"]) for m in chat[::2]] == [2, 1, 1]
+        asked.add(tuple(m["content"][-1]["text"] for m in chat[::2]))
+    assert len(asked) == 40 and all(len(set(questions)) > 1 for questions in asked)
+
+
 def test_an_odd_size_is_refused() -> None:
     with pytest.raises(ValidationError, match="31 is odd"):
         CanvasConfig(size=31)
