@@ -43,11 +43,10 @@ def find_section(ctx: Context, name: str) -> Section:
         if spec.train is None or key not in spec.train.stages:
             raise _missing(ctx, "training stage", key, spec.train.stages if spec.train else {})
         stage = spec.train.stage(key)
-        terms = {k: (t.from_, None, None) for k, t in stage.loss.items()}
+        terms = {k: (t.from_, None, None) for k, t in stage.terms.items()}
         where = ("train", "stages", key)
-        return Section(
-            name, "$data", where, stage.nodes, terms, (*where, "loss"), _sources(ctx, where, stage.data)
-        )
+        written = (*where, "updates" if stage.updates else "loss")
+        return Section(name, "$data", where, stage.nodes, terms, written, _sources(ctx, where, stage.data))
     if word == "eval":
         if key not in spec.eval:
             raise _missing(ctx, "evaluation", key, spec.eval)

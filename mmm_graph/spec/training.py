@@ -203,11 +203,32 @@ class StageSpec(Spec):
     def _check(self) -> StageSpec:
         if self.steps is not None and self.epochs is not None:
             raise refuse("E802", "a stage has `steps:` or `epochs:`, not both", "", ("epochs",))
+        owners: dict[str, str] = {}
+        for player, update in self.updates.items():
+            for model in update.train:
+                if owners.setdefault(model, player) != player:
+                    what = f"{model} is trained by {owners[model]} and by {player}; it has one player"
+                    raise refuse("E803", what, "leave it out of one of them", ("updates", player, "train"))
         for key in ("loss", "train", "optim"):
             if self.updates and key in self.model_fields_set:
                 hint = "each player under `updates:` has its own"
                 raise refuse("E803", f"a stage with `updates:` has no `{key}:` of its own", hint, (key,))
         return self
+
+    @property
+    def terms(self) -> dict[str, LossSpec]:
+        """Terms of the loss; those of players as `player.term`."""
+        own = {
+            f"{player}.{k}": term
+            for player, update in self.updates.items()
+            for k, term in update.loss.items()
+        }
+        return {**self.loss, **own}
+
+    @property
+    def trained(self) -> dict[str, Entries]:
+        """What is trained, by the stage or by a player of it."""
+        return {**self.train, **{k: v for update in self.updates.values() for k, v in update.train.items()}}
 
 
 MERGED = ("nodes", "loss", "updates")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,23 +21,24 @@ class PairLosses:
     together gives the gradient of each feature, and every micro-batch runs again to carry it on to the weights. What is
     trained is the same as with one large batch; each encoder runs forward twice.
 
+    Args:
+        terms: names of all that are looked at.
+
     Attributes:
-        terms: names of those terms.
+        terms: names of those that compare.
         features: values that are cut: inputs with a batch axis of the ops that compare.
     Source: Gao et al. 2021 (arXiv:2101.06983), section 3.2.
     """
 
-    def __init__(self, graph: Graph, registry: Registry) -> None:
-        self.terms: tuple[str, ...] = ()
+    def __init__(self, graph: Graph, registry: Registry, terms: Iterable[str]) -> None:
         nodes = {node.path: node for node in needed_nodes(graph)}
         pairs = {
             path: node
             for path, node in nodes.items()
             if isinstance(node, Op) and registry.ops[node.kind].accumulation == "feature_cache"
         }
-        self.terms = tuple(
-            name for name, output in graph.outputs.items() if _is_behind(output.ref.source, pairs, nodes)
-        )
+        sources = {name: graph.outputs[name].ref.source for name in terms}
+        self.terms = tuple(name for name, path in sources.items() if _is_behind(path, pairs, nodes))
         cut = [ref for node in pairs.values() for ref in _batched(node, registry)]
         self.features = tuple(dict.fromkeys(map(str, cut)))
 

@@ -70,10 +70,12 @@ def optimiser_bytes(stage: Stage, trained: Mapping[str, Trained]) -> dict[str, i
     None where it looks at the numbers, so that nobody can tell.
     """
     found: dict[str, int | None] = {}
+    players = {model: player for player in stage.players for model in player.learns}
     for model, own in trained.items():
-        groups = [{"params": list(ws), "name": f"{model}/{role}", "role": role, **stage.groups.get(model, {})}
+        player = players[model]
+        groups = [{"params": list(ws), "name": f"{model}/{role}", "role": role, **player.groups.get(model, {})}
                   for role, ws in own.roles.items()]  # fmt: skip
-        optimiser: torch.optim.Optimizer = resolve(stage.optim.builder)(groups, stage.optim_config)
+        optimiser: torch.optim.Optimizer = resolve(player.optim.builder)(groups, player.config)
         for weight in (w for group in groups for w in group["params"]):
             weight.grad = torch.empty_like(weight)
         try:

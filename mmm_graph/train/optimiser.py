@@ -103,13 +103,14 @@ def load_optimiser_state(
 ) -> None:
     """Put what `optimiser_state` took out (tensors and numbers) into a fresh optimiser of the same kind.
 
-    Raises:
-        KeyError: the state is of a weight that this optimiser does not have.
+    State of weights that another optimiser has is left to that one.
     """
     index = {name: i for i, name in enumerate(_names(optimiser, weights))}
     by_weight: dict[int, dict[str, Any]] = {}
     for name, value in state.items():
         path, _, key = name.rpartition("/")
+        if path not in index:
+            continue
         own = value.clone() if isinstance(value, Tensor) else value  # torch would take the tensor itself
         by_weight.setdefault(index[path], {})[key] = own
     fresh = optimiser.state_dict()

@@ -23,13 +23,11 @@ from mmm_graph.train.ema import Ema
 from mmm_graph.train.evaluate import EvalTools, run_evaluation
 from mmm_graph.train.events import OnEvent, TrainEvent, TrainKind
 from mmm_graph.train.meter import Meter
-from mmm_graph.train.optimiser import build_optimiser
 from mmm_graph.train.options import EvalOptions, TrainOptions
 from mmm_graph.train.outputs import save_trained
 from mmm_graph.train.ranks import ALONE, Ranks
 from mmm_graph.train.recompute import recompute_parts
 from mmm_graph.train.record import StageRecord, machine, versions
-from mmm_graph.train.replicas import Replicas
 from mmm_graph.train.sample_outputs import Samples, SampleTools
 from mmm_graph.train.seeds import derive_seed
 from mmm_graph.train.sharded import CutLike, drop_folders, save_sharded
@@ -38,6 +36,7 @@ from mmm_graph.train.speed import speed_row
 from mmm_graph.train.stage import Stage
 from mmm_graph.train.start import Beginning, build_started, earlier_loras, free_weights
 from mmm_graph.train.step import Stepper
+from mmm_graph.train.turn import Turn
 
 
 @dataclass(frozen=True)
@@ -84,9 +83,9 @@ class Session:
             self._built, stage.learns, seed=job.options.seed, continued=earlier_loras(begin.starts, job.out)
         )
         recompute_parts(self._built, stage.recompute)
-        self._replicas = Replicas(self._models, job.ranks, sharded=stage.shard)
+        self._turns = [Turn(stage, player, self._models, job.ranks) for player in stage.players]
+        self._optimisers = [turn.optimiser for turn in self._turns]
         self._weights = flat(trainable(self._models))
-        self._optimiser = build_optimiser(stage.optim, stage.optim_config, self._models, stage.groups)
         self._ema = Ema(self._weights, stage.ema) if stage.ema is not None else None
         workers = job.options.workers
         self._loader = stage.source.stream(
@@ -130,15 +129,13 @@ class Session:
         stepper = Stepper(
             stage,
             engine,
-            self._models,
+            self._turns,
             self._loader,
-            self._optimiser,
             self._ema,
             frozen=self._frozen,
             seed=self._options.seed,
             device=device,
             ranks=self._job.ranks,
-            replicas=self._replicas,
         )
         try:
             with torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -188,7 +185,7 @@ class Session:
     def _log(self, means: Mapping[str, float], samples: int, tokens: int, seconds: float) -> None:
         self._seconds += seconds
         epoch = self._done * self._samples_a_step / len(self._loader)
-        lr = max(group["lr"] for group in self._optimiser.param_groups)
+        lr = max(group["lr"] for optimiser in self._optimisers for group in optimiser.param_groups)
         self._row = {"epoch": round(epoch, 4), "lr": lr, **means}
         speed = speed_row(samples, tokens, seconds, torch.device(self._options.device))
         self._tell("step", {**self._row, **speed, "seconds": round(self._seconds, 2)})
@@ -251,7 +248,7 @@ class Session:
         snapshot = take_snapshot(
             self._stage,
             self._models,
-            self._optimiser,
+            self._optimisers,
             self._ema,
             step=self._done,
             seed=self._options.seed,
@@ -266,7 +263,7 @@ class Session:
 
     def _resume(self, checkpoint: Checkpoint) -> None:
         checkpoint = replace(checkpoint, tensors=CutLike(checkpoint.tensors, self._weights))
-        put_back(checkpoint, self._models, self._optimiser, self._ema)
+        put_back(checkpoint, self._models, self._optimisers, self._ema)
         self._done = checkpoint.step
         self._seconds = checkpoint.counters["seconds"]
         self._row = checkpoint.counters["row"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from mmm_graph.nn.quantized import QuantizedLinear
 from mmm_graph.train.checkpoint import Checkpoint
 from mmm_graph.train.ema import Ema
 from mmm_graph.train.optimiser import Weights, load_optimiser_state, optimiser_state
+from mmm_graph.train.player import Term
 from mmm_graph.train.stage import Stage
 
 
@@ -28,10 +29,16 @@ def stage_identity(stage: Stage, seed: int) -> dict[str, str]:
             f"{n} {node.kind} {node.config.model_dump_json()}" for n, node in trained.items()
         ),
         "what learns": "; ".join(f"{name}: {learns}" for name, learns in stage.learns.items()),
-        "optimiser": f"{stage.optim.kind} {stage.optim_config.model_dump_json()} {dict(stage.groups)}",
-        "loss terms": ", ".join(f"{name} {t.weight} from {t.after}" for name, t in stage.terms.items()),
+        "optimiser": "; ".join(player.identity() for player in stage.players),
+        "loss terms": ", ".join(_said(name, term) for name, term in stage.terms.items()),
         "ema": f"{stage.ema} from {stage.ema_after}",
     }
+
+
+def _said(name: str, term: Term) -> str:
+    return f"{name} {term.weight} from {term.after}" + (
+        f" balanced at {'.'.join(term.balance)}" if term.balance else ""
+    )
 
 
 def trainable(models: Mapping[str, nn.Module]) -> Weights:
@@ -63,7 +70,7 @@ STILL = (QuantizedLinear, LowRank, ChosenRows)
 def take_snapshot(
     stage: Stage,
     models: Mapping[str, nn.Module],
-    optimiser: torch.optim.Optimizer,
+    optimisers: Sequence[torch.optim.Optimizer],
     ema: Ema | None,
     *,
     step: int,
@@ -72,7 +79,12 @@ def take_snapshot(
 ) -> Checkpoint:
     """The state after `step` steps. Tensors are the live ones: save it before going on."""
     weights = trainable(models)
-    tensors, numbers = optimiser_state(optimiser, weights)
+    tensors: dict[str, Tensor] = {}
+    numbers: dict[str, Any] = {}
+    for optimiser in optimisers:
+        own, plain = optimiser_state(optimiser, weights)
+        tensors |= own
+        numbers |= plain
     named: dict[str, Tensor] = {f"model/{name}": w.detach() for name, w in flat(weights).items()}
     for model, module in models.items():
         named |= {f"buffer/{model}/{name}": tensor for name, tensor in moving_buffers(module).items()}
@@ -87,7 +99,7 @@ def take_snapshot(
 def put_back(
     checkpoint: Checkpoint,
     models: Mapping[str, nn.Module],
-    optimiser: torch.optim.Optimizer,
+    optimisers: Sequence[torch.optim.Optimizer],
     ema: Ema | None,
 ) -> None:
     """Load a checkpoint whose identity was checked into fresh objects.
@@ -105,4 +117,6 @@ def put_back(
             tensor.copy_(buffers[f"{model}/{name}"])
     if ema is not None:
         ema.load(checkpoint.part("ema"))
-    load_optimiser_state(optimiser, weights, {**checkpoint.part("optim"), **checkpoint.counters["optim"]})
+    state = {**checkpoint.part("optim"), **checkpoint.counters["optim"]}
+    for optimiser in optimisers:
+        load_optimiser_state(optimiser, weights, state)

@@ -7,33 +7,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mmm_graph.config import Config
 from mmm_graph.errors import InputError, Place, Problem, did_you_mean, problem
 from mmm_graph.graph.compile import compile_graph
 from mmm_graph.graph.graph import Graph, Ref
-from mmm_graph.registry import OptimType, Registry
+from mmm_graph.registry import Registry
 from mmm_graph.spec import GraphSpec, StageSpec, substitute
 from mmm_graph.spec.training import GroupSpec
 from mmm_graph.spec.watching import CacheSpec, SamplesSpec, StopSpec
-from mmm_graph.train.configs import read_config
 from mmm_graph.train.data import Source, Sources
 from mmm_graph.train.frozen import find_frozen
-from mmm_graph.train.learns import Learns, find_learns
+from mmm_graph.train.learns import Learns
+from mmm_graph.train.player import Player, Term, make_player, written_players, wrong_names
 from mmm_graph.train.recompute import find_recomputed
 from mmm_graph.train.samples import varies
-from mmm_graph.train.schedule import SCHEDULES, warmup_steps
-from mmm_graph.train.terms import check_terms, supervised_shares
+from mmm_graph.train.terms import supervised_shares
 
 PRECISIONS = ("f32", "bf16")
-LATER = ("updates", "plan")
-
-
-@dataclass(frozen=True)
-class Term:
-    """A term of the loss: its weight, and the step from which it counts."""
-
-    weight: float = 1.0
-    after: int = 0
+LATER = ("plan",)
 
 
 @dataclass(frozen=True)
@@ -43,13 +33,9 @@ class Stage:
     Attributes:
         graph: its outputs are the loss terms.
         source: the samples.
-        learns: what is trained of which model.
+        players: who learns what, one after the other in a step.
         recompute: parts that compute again in the backward pass what they would keep, by model.
         shares: values named `supervised`: how many of the tokens are learnt.
-        terms: of the loss, by name.
-        optim, optim_config, groups: the optimiser, and what differs for single models.
-        schedule, warmup: of the learning rate; warm-up in steps.
-        clip: largest norm of the gradient.
         steps: optimiser steps, each over `accumulate` batches.
         ema, ema_after: decay of the averaged weights, and the step from which they are averaged.
         evals, eval_every: evaluations, and how many steps lie between them (None: only at the end).
@@ -63,16 +49,9 @@ class Stage:
     name: str
     graph: Graph
     source: Source
-    learns: Mapping[str, Learns]
+    players: tuple[Player, ...]
     recompute: Mapping[str, tuple[str, ...]]
     shares: tuple[str, ...]
-    terms: Mapping[str, Term]
-    optim: OptimType
-    optim_config: Config
-    groups: Mapping[str, Mapping[str, object]]
-    schedule: str
-    warmup: int
-    clip: float | None
     steps: int
     accumulate: int
     precision: str
@@ -91,6 +70,16 @@ class Stage:
     init_from: str | None
     place: Place | None
     shard: bool = False
+
+    @property
+    def learns(self) -> Mapping[str, Learns]:
+        """What is trained of which model."""
+        return {name: learns for player in self.players for name, learns in player.learns.items()}
+
+    @property
+    def terms(self) -> Mapping[str, Term]:
+        """Of the losses of all players, by name."""
+        return {name: term for player in self.players for name, term in player.terms.items()}
 
     @property
     def trained(self) -> Mapping[str, tuple[str, ...] | None]:
@@ -127,32 +116,23 @@ def make_stage(spec: GraphSpec, registry: Registry, name: str, sources: Sources)
     found = [*_unsupported(spec, written, where), *_wrong_names(spec, registry, written, where)]
     if found:
         raise InputError(found)
-    learns = find_learns(spec, registry, graph, written.train, (*where, "train"), name)
-    places = {term: spec.place(*where, "loss", term) for term in written.loss}
-    check_terms(graph, written.loss, frozenset(learns), name, places)
-    if written.shard and may_lack(graph):
-        raise InputError(_cannot_shard(spec.place(*where, "shard")))
-    assert written.optim is not None
-    kind = registry.optims[written.optim.op]
-    config = read_config(spec, registry, kind.config, written.optim.config, (*where, "optim", "config"))
+    if written.shard and (written.updates or may_lack(graph)):
+        raise InputError(_cannot_shard(written, spec.place(*where, "shard")))
     source = sources.open(graph, written.data, (*where, "data"))
     _check_batches(written, source, spec.place(*where, "group"))
     per_epoch = source.samples / (source.batch * written.accumulate)
     steps = written.steps or math.ceil((written.epochs or 0) * per_epoch)
+    players = [
+        make_player(spec, registry, graph, one, steps=steps, stage=name)
+        for one in written_players(spec, written, where)
+    ]
     return Stage(
         name=name,
         graph=graph,
         source=source,
-        learns=learns,
+        players=tuple(players),
         recompute=find_recomputed(graph, registry, written.recompute, spec.place(*where, "recompute"), name),
         shares=supervised_shares(graph),
-        terms={k: Term(t.weight, t.after) for k, t in written.loss.items()},
-        optim=kind,
-        optim_config=config,
-        groups=_groups(spec, registry, written, kind, config, where, learns),
-        schedule=written.optim.schedule,
-        warmup=warmup_steps(written.optim.warmup, steps),
-        clip=written.optim.clip,
         steps=steps,
         accumulate=written.accumulate,
         precision=written.precision or "f32",
@@ -175,16 +155,10 @@ def make_stage(spec: GraphSpec, registry: Registry, name: str, sources: Sources)
 
 
 def _with_params(spec: GraphSpec, written: StageSpec, where: tuple[str, ...]) -> StageSpec:
-    """The stage with `$params.x` replaced where a name may be a param (configs are read by themselves)."""
+    """The stage with `$params.x` replaced where a name may be a param; players see to their own."""
 
-    def known(value: str | None, *keys: str) -> Any:
-        return substitute(value, spec.values, lambda *_: spec.place(*where, *keys))
-
-    changed: dict[str, Any] = {"precision": known(written.precision, "precision")}
-    if written.optim is not None:
-        names = {key: known(getattr(written.optim, key), "optim", key) for key in ("op", "schedule")}
-        changed["optim"] = written.optim.model_copy(update=names)
-    return written.model_copy(update=changed)
+    known: Any = substitute(written.precision, spec.values, lambda *_: spec.place(*where, "precision"))
+    return written.model_copy(update={"precision": known})
 
 
 def _unsupported(spec: GraphSpec, written: StageSpec, where: tuple[str, ...]) -> list[Problem]:
@@ -193,7 +167,6 @@ def _unsupported(spec: GraphSpec, written: StageSpec, where: tuple[str, ...]) ->
     keys = [key for key in LATER if getattr(written, key)]
     keys += ["microbatches"] if written.microbatches != 1 else []
     found: list[tuple[str, tuple[str, ...]]] = [(f"`{key}:`", (key,)) for key in keys]
-    found += [(f"`balance:` of {k}", ("loss", k, "balance")) for k, t in written.loss.items() if t.balance]
     offloaded = [model for model, said in spec.models.items() if said.offload]
     return [
         problem(
@@ -223,7 +196,7 @@ def _wrong_names(
     def report(code: str, message: str, keys: tuple[str, ...], hint: str = "") -> None:
         found.append(problem(code, f"stage {where[-1]}: {message}", spec.place(*where, *keys), hint))
 
-    for key in ("data", "loss", "train", "optim"):
+    for key in ("data",) if written.updates else ("data", "loss", "train", "optim"):
         if not getattr(written, key):
             report("E810", f"`{key}:` is missing", ())
     if written.steps is None and written.epochs is None:
@@ -236,50 +209,16 @@ def _wrong_names(
             "write " + " or ".join(PRECISIONS),
         )
     names: list[tuple[str, str, tuple[str, ...], Mapping[str, object]]] = []
-    names += [("model", n, ("train", n), spec.models) for n in written.train]
     names += [("evaluation", n, ("eval",), spec.eval) for n in (written.eval.names if written.eval else ())]
     stages = spec.train.stages if spec.train else {}
     names += [("stage", n, ("init_from",), stages) for n in (written.init_from,) if n is not None]
-    if written.optim is not None:
-        names += [("optimiser", written.optim.op, ("optim", "op"), registry.optims)]
-        names += [("schedule", written.optim.schedule, ("optim", "schedule"), SCHEDULES)]
-        names += [
-            ("trained model", n, ("optim", "groups", n), written.train)
-            for n in written.optim.groups
-            if not any(n.startswith(f"{model}.") for model in written.train)
-        ]
     for what, name, keys, known in names:
         if name not in known:
             report("E811", f"there is no {what} {name!r}", keys, did_you_mean(name, known))
+    if written.updates or written.optim is not None:
+        for player in written_players(spec, written, where):
+            found += wrong_names(spec, registry, player, where[-1])
     return found
-
-
-def _groups(
-    spec: GraphSpec,
-    registry: Registry,
-    written: StageSpec,
-    kind: OptimType,
-    config: Config,
-    where: tuple[str, ...],
-    learns: Mapping[str, Learns],
-) -> dict[str, dict[str, object]]:
-    """What the optimiser does differently for models or some weights of them, checked with its own config class."""
-    assert written.optim is not None
-    base = {key: getattr(config, key) for key in config.model_fields_set}
-    groups: dict[str, dict[str, object]] = {}
-    for model, own in written.optim.groups.items():
-        _check_group(model, learns, spec.place(*where, "optim", "groups", model), where[-1])
-        checked = read_config(spec, registry, kind.config, {**base, **own}, (*where, "optim", "groups"))
-        groups[model] = {key: getattr(checked, key) for key in own}
-    return groups
-
-
-def _check_group(key: str, learns: Mapping[str, Learns], place: Place | None, stage: str) -> None:
-    """`model.what` must be something of the model that is trained; models were looked at before."""
-    known = [f"{model}.{what}" for model, own in learns.items() for what in own.whats]
-    if key not in learns and key not in known:
-        what = f"stage {stage}: nothing that is trained is {key!r}"
-        raise InputError(problem("E811", what, place, did_you_mean(key, [*learns, *known])))
 
 
 def _check_batches(written: StageSpec, source: Source, place: Place | None) -> None:
@@ -309,7 +248,7 @@ def _cached(
         raise InputError(
             problem("E817", what, place, "leave it out, or take the random steps out of `each:`")
         )
-    found = find_frozen(graph, registry, written.train)
+    found = find_frozen(graph, registry, written.trained)
     if not found.values:
         why = [f"{ref}: {reason}" for ref, reason in found.left_out.items()]
         why += [f"{path} is no function of the sample: {cause}" for path, cause in found.blocked.items()]
@@ -324,6 +263,7 @@ def may_lack(graph: Graph) -> bool:
     return optional or any(node.when is not None for node in graph.walk())
 
 
-def _cannot_shard(place: Place | None) -> Problem:
-    what = "`shard: true` gathers weights on all ranks at once, and this stage has nodes that some ranks may skip"
+def _cannot_shard(written: StageSpec, place: Place | None) -> Problem:
+    why = "several players" if written.updates else "nodes that some ranks may skip"
+    what = f"`shard: true` gathers weights on all ranks at once, and this stage has {why}"
     return problem("E862", what, place, "leave it out: whole models may differ in what their ranks run")

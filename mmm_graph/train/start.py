@@ -51,7 +51,7 @@ def earlier_outputs(
 
 
 def _trained_by(spec: GraphSpec, stage: str) -> list[str]:
-    return list(spec.train.stage(stage).train) if spec.train else []
+    return list(spec.train.stage(stage).trained) if spec.train else []
 
 
 def find_starts(

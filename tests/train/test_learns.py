@@ -276,7 +276,7 @@ def test_weights_are_trained_with_a_lora_that_is_merged_into_them(tmp_path: Path
 
 def test_groups_of_a_lora_and_of_rows(tmp_path: Path) -> None:
     sets = {"optim.groups": "{llm: {lr: 0.01}, llm.lora: {lr: 0.02}, llm.rows: {lr: 0.03}}"}
-    groups = plan(tmp_path, f"[{LORA}, {ROWS}]", **sets).groups
+    groups = plan(tmp_path, f"[{LORA}, {ROWS}]", **sets).players[0].groups
     assert groups == {"llm": {"lr": 0.01}, "llm.lora": {"lr": 0.02}, "llm.rows": {"lr": 0.03}}
 
 

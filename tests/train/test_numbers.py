@@ -47,7 +47,8 @@ def test_numbers_are_those_that_training_frees(tmp_path: Path, train: str, parts
     models = free_weights(built, stage.learns)
     real = {name: w for name, w in models["body"].named_parameters() if w.requires_grad}
     assert sum(w.numel() for w in real.values()) == sum(parts.values())
-    optimiser = build_optimiser(stage.optim, stage.optim_config, models, stage.groups)
+    player = stage.players[0]
+    optimiser = build_optimiser(player.optim, player.config, models, player.groups)
     for weight in real.values():
         weight.grad = torch.ones_like(weight)
     optimiser.step()
