@@ -92,7 +92,11 @@ def test_going_on_changes_no_bit(tmp_path: Path) -> None:
             "op: optim.adamv",
             r"E811.*there is no optimiser 'optim.adamv'",
         ),
-        ("loss: {mse: mse}", "loss: {mse: {from: mse, balance: body.blok1}}", r"E811.*'body.blok1'"),
+        (
+            "loss: {mse: mse}",
+            "loss: {mse: mse, more: {from: mse, balance: body.blok1}}",
+            r"E811.*'body.blok1'",
+        ),
         ("      steps: 6", "      shard: true\n      steps: 6", r"E862.*several players"),
         ("train: {head: full}", "train: {heat: full}", r"E811.*there is no model 'heat'"),
     ],
