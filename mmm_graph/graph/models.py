@@ -39,6 +39,10 @@ def _resolve(ctx: Context, name: str, spec: ModelSpec) -> ModelNode | None:
     kind = ctx.lookup(known["kind"], "model kind", ctx.registry.models, scope.place(name, "kind"))
     if not isinstance(kind, ModelType):
         return None
+    if known["weights"] is not None and not isinstance(known["weights"], str):
+        message = f"{name}: weights expects a text, got {known['weights']!r}"
+        ctx.report("E210", message, scope.place(name, "weights"))
+        return None
     config = read_model_config(ctx, name, kind, known["weights"], init=known["init"] is not None)
     attach = _attached(ctx, name, spec, kind, scope)
     offload = offload_of(spec.offload)

@@ -21,7 +21,7 @@ from mmm_graph.spec.params import substitute
 ABSENT, USELESS = "W615", "W619"
 LOCAL = ("file", "pkg", "hf")
 """Schemes that are looked up when a graph is compiled; those of plugins may fetch, and are asked when it runs."""
-WRITE = "write its sizes under models.{name}.config: `mmm nodes describe {kind}` shows them"
+WRITE = "write its sizes under models.{name}.config: `mmm nodes describe {kind}` shows them, and {{}} stands for the defaults"
 Said = dict[str, Any]
 
 
@@ -54,7 +54,7 @@ def _read(
     """
     if weights is None or not kind.layouts:
         return {}, None
-    written = bool(ctx.spec.models[name].config)
+    written = "config" in ctx.spec.models[name].model_fields_set  # `config: {}` says: the defaults
     place, hint = ctx.spec.place("models", name, "weights"), WRITE.format(name=name, kind=kind.kind)
     silent = written or init or not reads_configs(kind)
     defaults = f"so all of its config is the default of {kind.kind}"

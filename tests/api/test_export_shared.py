@@ -20,7 +20,7 @@ GRAPH = {
     "inputs": {"ids": "Ids[b,t]"},
     "models": {
         "words": {"kind": "encoder.text", "weights": "file:in", "config": SIZES},
-        "scale": {"kind": "projector.temperature", "weights": "file:in"},
+        "scale": {"kind": "projector.temperature", "weights": "file:in", "config": {}},
     },
     "nodes": {
         "enc": {"call": "words.pooled", "in": {"ids": "$in.ids"}},

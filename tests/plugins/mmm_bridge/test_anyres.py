@@ -231,7 +231,7 @@ def test_twelve_odd_pictures_from_pixels_to_embeds_as_transformers_makes_them(tm
         **{"mmm": 1, "name": "next", "inputs": {"image": "Image*[m,3,h,w]"}},
         "models": {
             "vision": {"kind": "encoder.vit", "weights": f"{link}#vision_tower", "config": tower},
-            "bridge": {"kind": "adaptor.mlp", "weights": f"{link}#multi_modal_projector"},
+            "bridge": {"kind": "adaptor.mlp", "weights": f"{link}#multi_modal_projector", "config": {}},
             "lines": {"kind": "adaptor.anyres", "weights": link, "config": {"width": 16}},
         },
         "nodes": {
