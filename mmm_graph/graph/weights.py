@@ -21,7 +21,9 @@ from mmm_graph.spec.params import substitute
 ABSENT, USELESS = "W615", "W619"
 LOCAL = ("file", "pkg", "hf")
 """Schemes that are looked up when a graph is compiled; those of plugins may fetch, and are asked when it runs."""
-WRITE = "write its sizes under models.{name}.config: `mmm nodes describe {kind}` shows them; {{}} is the defaults"
+WRITE = (
+    "write its sizes under models.{name}.config: `mmm nodes describe {kind}` shows them; {{}} is the defaults"
+)
 Said = dict[str, Any]
 
 
