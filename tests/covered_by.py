@@ -33,8 +33,6 @@ COVERED_BY = {
     "mmm_graph/cli/dry_run.py": "tests/cli/test_train.py",
     "mmm_graph/train/balance.py": "tests/train/test_turn.py",
     "mmm_graph/train/player.py": "tests/train/test_turn.py",
-    "mmm_graph/parallel/rows_of_ranks.py": RANKS,
-    "mmm_graph/runtime/together.py": RANKS,
     "mmm_graph/train/clip.py": RANKS,
     "mmm_graph/train/counts.py": RANKS,
     "mmm_graph/train/features.py": RANKS,

@@ -63,15 +63,6 @@ class Ranks:
         """Whether it is true on any rank."""
         return bool(self.total(torch.tensor(float(flag))).item() > 0) if self.size > 1 else flag
 
-    def first(self, value: Any) -> Any:
-        """What rank 0 has: numbers, texts, lists and mappings of them."""
-        if self.size == 1:
-            return value
-        box = [value]
-        with _naming(self.rank):
-            dist.broadcast_object_list(box)
-        return box[0]
-
     def all(self, value: Any) -> Sequence[Any]:
         """What every rank has, in their order."""
         if self.size == 1:
