@@ -12,6 +12,7 @@ from mmm_graph.train.evaluate import evaluate
 
 DIGITS = Path(__file__).resolve().parent.parent / "graphs" / "digits"
 GRAPHS = ("ldm", "dit", "ddpm")
+READERS = ("clip",)
 
 pytest.importorskip("sklearn")
 
@@ -21,8 +22,17 @@ def judge(name: str, evaluation: str, per_class: int = 1) -> dict[str, float]:
     return evaluate(load_spec(DIGITS / f"{name}.yaml", sets=sets), load_registry(), evaluation)
 
 
-def test_weights_are_at_most_12_megabytes():
-    assert 0 < sum(f.stat().st_size for f in (DIGITS / "weights").rglob("*.safetensors")) <= 12_000_000
+def megabytes(folder: str) -> float:
+    return sum(f.stat().st_size for f in (DIGITS / "weights" / folder).rglob("*.safetensors")) / 1e6
+
+
+def test_weights_that_draw_are_at_most_12_megabytes():
+    assert 0 < sum(megabytes(name) for name in GRAPHS) <= 12
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_weights_of_a_graph_that_reads_are_at_most_8_megabytes(name: str):
+    assert 0 < megabytes(name) <= 8
 
 
 @pytest.mark.parametrize("name", GRAPHS)
