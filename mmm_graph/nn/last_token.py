@@ -1,4 +1,4 @@
-"""Parts at the end of a language model: the last norm, and what is left where only the last token is wanted."""
+"""Parts at the end of a language model: the last norm, and what is left where not all tokens are wanted."""
 
 from __future__ import annotations
 
@@ -31,3 +31,12 @@ class LastToken(nn.Module):
     def forward(self, state: State) -> dict[str, Tensor]:
         hidden = need(state, "hidden", READER)[:, -1:]
         return {"hidden": hidden, "features": hidden[:, 0]}
+
+
+class ChosenTokens(nn.Module):
+    """hidden [b,t,d], places [b,m] in the text -> hidden and features [b,m,d], of the tokens that are there."""
+
+    def forward(self, state: State) -> dict[str, Tensor]:
+        hidden, places = need(state, "hidden", READER), need(state, "places", READER)
+        hidden = hidden.gather(1, places[..., None].expand(-1, -1, hidden.shape[-1]))
+        return {"hidden": hidden, "features": hidden}

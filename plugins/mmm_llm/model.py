@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mmm_graph.nn import kv_cache
 from mmm_graph.nn.causal import CausalAttention
 from mmm_graph.nn.gated import GatedUnit
-from mmm_graph.nn.last_token import Hidden, LastToken
+from mmm_graph.nn.last_token import ChosenTokens, Hidden, LastToken
 from mmm_graph.nn.linear import Logits
 from mmm_graph.nn.mlp import Mlp
 from mmm_graph.nn.one_token import OneToken
@@ -34,7 +34,7 @@ class Decoder(nn.Module):
         )
         self.parts.update({f"block{i}": Block(config, i) for i in range(config.depth)})
         norm = make_norm(config) if config.final_norm else nn.Identity()
-        self.parts.update({"norm": Hidden(norm), "last": LastToken(), "head": head})
+        self.parts.update({"norm": Hidden(norm), "chosen": ChosenTokens(), "last": LastToken(), "head": head})
         if config.tied:
             head.out.weight = embed.token.weight
             if head.extra is not None and embed.extra is not None:

@@ -10,6 +10,7 @@ from mmm_llm.parts import (
     decoder_parts,
     decoder_sharding,
     embed_path,
+    logits_at_path,
     logits_path,
     prefill_path,
     step_path,
@@ -36,6 +37,16 @@ DECODER = model_type(
             path=logits_path,
             doc="What may follow each token of a text, and the hidden states after the last norm. Padding may be on "
             "either side; positions do not count it.",
+        ),
+        "logits_at": method(
+            embeds="Embeds[b,t,$width]",
+            mask="Mask[b,t]?",
+            positions="Ids[b,t]?",
+            places="Ids[b,m]",
+            returns={"logits": "Logits[b,m,$vocab_size]", "hidden": "Embeds[b,m,$width]"},
+            path=logits_at_path,
+            doc="The same of some tokens of each text, named by where they stand in it: a large vocabulary costs only "
+            "where it is asked for. `llm.learn` asks so.",
         ),
         "embed": method(
             ids="Ids[b,t]",

@@ -14,7 +14,8 @@ TOKENS = 512
 
 
 def decoder_parts(config: DecoderConfig) -> tuple[Part, ...]:
-    """Embedding, what goes before the blocks (of a prompt, of one token more), blocks, norm, the last token, logits."""
+    """Embedding, what goes before the blocks (of a prompt, of one token more), blocks, norm, the tokens that are wanted
+    (some, or the last), logits."""
     tokens, width = counted_tokens(config), config.width
     h, made = {"h": tokens * width}, ("h", *turns(config), *masks(config), "at", "cache.rows")
     first = h | dict.fromkeys(turns(config), 2 * tokens * config.head_dim)
@@ -58,6 +59,7 @@ def decoder_parts(config: DecoderConfig) -> tuple[Part, ...]:
         ),
         *(block(config, i) for i in range(config.depth)),
         Part("norm", ("h",), ("hidden", "features"), *norm_cost(config).fields, out, text=text),
+        Part("chosen", ("hidden", "places"), ("hidden", "features"), *Cost().fields, out, text=text),
         Part("last", ("hidden",), ("hidden", "features"), *Cost().fields, one, text=replace(text, last=True)),
         Part(
             "head",
@@ -167,6 +169,11 @@ def embed_path(config: DecoderConfig, call: object) -> tuple[str, ...]:
 def logits_path(config: DecoderConfig, call: object) -> tuple[str, ...]:
     """All tokens."""
     return ("enter", *block_names(config), "norm", "head")
+
+
+def logits_at_path(config: DecoderConfig, call: object) -> tuple[str, ...]:
+    """All tokens, of which the logits of some are wanted."""
+    return ("enter", *block_names(config), "norm", "chosen", "head")
 
 
 def prefill_path(config: DecoderConfig, call: object) -> tuple[str, ...]:

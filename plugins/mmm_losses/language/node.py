@@ -1,28 +1,81 @@
-"""The loss of language models."""
+"""The losses of language models."""
 
 from __future__ import annotations
 
-from mmm_graph.registry import OpType, op_type
+from mmm_graph.registry import CompositeType, OpType, composite_type, op_type
 from mmm_losses.language.config import NextTokenConfig
+from mmm_losses.language.expand import expand
 
 NUMBERS = {"loss": "Scalar[]", "supervised": "Scalar[]", "accuracy": "Scalar[]", "count": "Scalar[]"}
+ABOUT = {"weights": "Scalar[b,t]?", "segments": "Ids[b,t]?", "documents": "Ids[b,t]?"}
+LLAVA = "Liu et al. 2023 (arXiv:2304.08485), eq. 3"
 
 
-def language_nodes() -> list[OpType]:
+def language_nodes() -> list[OpType | CompositeType]:
+    """loss.next_token, loss.next_token_at, tokens.learnt, loss.language."""
+    return [next_token(), next_token_at(), learnt(), language()]
+
+
+def next_token() -> OpType:
     """loss.next_token."""
-    return [
-        op_type(
-            "loss.next_token",
-            "mmm_losses.language.ops:next_token",
-            logits="Logits[b,t,v]",
-            labels="Ids[b,t]",
-            weights="Scalar[b,t]?",
-            segments="Ids[b,t]?",
-            documents="Ids[b,t]?",
-            returns=NUMBERS,
-            config=NextTokenConfig,
-            count="mmm_losses.language.ops:count_supervised",
-            doc="Cross entropy of each supervised token (label not -100), from the logits of the token before it.",
-            source="Liu et al. 2023 (arXiv:2304.08485), eq. 3",
-        )
-    ]
+    return op_type(
+        "loss.next_token",
+        "mmm_losses.language.ops:next_token",
+        logits="Logits[b,t,v]",
+        labels="Ids[b,t]",
+        **ABOUT,
+        returns=NUMBERS,
+        config=NextTokenConfig,
+        count="mmm_losses.language.ops:count_supervised",
+        doc="Cross entropy of each supervised token (label not -100), from the logits of the token before it.",
+        source=LLAVA,
+    )
+
+
+def next_token_at() -> OpType:
+    """loss.next_token_at."""
+    return op_type(
+        "loss.next_token_at",
+        "mmm_losses.language.ops:next_token_at",
+        logits="Logits[b,m,v]",
+        labels="Ids[b,t]",
+        **ABOUT,
+        returns=NUMBERS,
+        config=NextTokenConfig,
+        count="mmm_losses.language.ops:count_supervised",
+        doc="loss.next_token from the logits of the places that tokens.learnt names, and of no others.",
+        source=LLAVA,
+    )
+
+
+def learnt() -> OpType:
+    """tokens.learnt."""
+    return op_type(
+        "tokens.learnt",
+        "mmm_losses.language.ops:learnt_places",
+        labels="Ids[b,t]",
+        documents=ABOUT["documents"],
+        returns={"places": "Ids[b,m]"},
+        doc="Where the logits are that a loss reads: places of the tokens before supervised ones, in order.",
+    )
+
+
+def language() -> CompositeType:
+    """loss.language."""
+    return composite_type(
+        "loss.language",
+        expand,
+        config=NextTokenConfig,
+        uses={"llm": "llm"},
+        embeds="Embeds[b,t,d]?",
+        ids="Ids[b,t]?",
+        mask="Mask[b,t]?",
+        positions="Ids[b,t]?",
+        media="Any?",
+        media_index="Ids[b,t]?",
+        labels="Ids[b,t]",
+        **ABOUT,
+        doc="loss.next_token of a text, `embeds` or `ids`, by the language model itself: its head makes logits only where "
+        "a label is. Returns loss, supervised, accuracy, count.",
+        source=LLAVA,
+    )

@@ -38,12 +38,61 @@ def next_token(
         RunError: E776, samples without a supervised token. E777, labels and logits of other lengths, or labels that are
             no words.
     """
-    _check_fit(logits, labels)
-    aims = labels[:, 1:].to(logits.device)
-    wanted = supervised_places(labels, documents).to(logits.device)
+    if logits.shape[:2] != labels.shape:
+        message = f"labels [{_said(labels)}] do not fit logits [{_said(logits)}]"
+        hint = "link the labels that went through the same embeds.splice as the embeds"
+        raise RunError(problem("E777", message, hint=hint))
+    column = torch.arange(labels.shape[1] - 1).expand(len(labels), -1)
+    return _cross_entropy(logits, column, labels, config, weights, segments, documents)
+
+
+def next_token_at(
+    logits: Tensor,
+    labels: Tensor,
+    config: NextTokenConfig,
+    weights: Tensor | None = None,
+    segments: Tensor | None = None,
+    documents: Tensor | None = None,
+) -> dict[str, Tensor]:
+    """`next_token` from the logits [b,m,v] of the places that `learnt_places` names, in their order."""
+    wanted = supervised_places(labels, documents)
+    most = int(wanted.sum(1).max()) if wanted.numel() else 0
+    if logits.shape[0] != len(labels) or logits.shape[1] < most:
+        message = f"logits [{_said(logits)}] are not those of {most} tokens in each of {len(labels)} samples"
+        hint = "link the `places` of tokens.learnt, made of the same labels, to `logits_at`; loss.language does"
+        raise RunError(problem("E777", message, hint=hint))
+    column = (wanted.cumsum(1) - 1).clamp(min=0)
+    return _cross_entropy(logits, column, labels, config, weights, segments, documents)
+
+
+def learnt_places(labels: Tensor, documents: Tensor | None = None) -> Tensor:
+    """Where the logits are that a loss reads: places [b,m] of the tokens before supervised ones, in order.
+
+    m is the most that a sample has, at least 1; what a sample has less of is filled up with its place 0.
+    """
+    wanted = supervised_places(labels, documents)
+    rows, places = wanted.nonzero(as_tuple=True)
+    most = int(wanted.sum(1).max()) if wanted.numel() else 0
+    found = labels.new_zeros(len(labels), max(most, 1))
+    found[rows, (wanted.cumsum(1) - 1)[rows, places]] = places
+    return found
+
+
+def _cross_entropy(
+    logits: Tensor,
+    column: Tensor,
+    labels: Tensor,
+    config: NextTokenConfig,
+    weights: Tensor | None,
+    segments: Tensor | None,
+    documents: Tensor | None,
+) -> dict[str, Tensor]:
+    """Of logits [b,m,v]; column [b,t-1] says which of the m speak of a place."""
+    labels = labels.to(logits.device)
+    wanted = supervised_places(labels, documents)
     _check_rows(wanted, config)
     rows, places = wanted.nonzero(as_tuple=True)
-    words = aims[rows, places]
+    words = labels[:, 1:][rows, places]
     _check_words(words, rows, logits.shape[-1])
     dtype = torch.promote_types(logits.dtype, torch.float32)
     every = _weights(wanted, config, weights, segments).to(dtype)
@@ -51,7 +100,7 @@ def next_token(
     if config.reduction == "sample":
         each = each / (every * wanted).sum(1)[rows]
     settings = Settings(config.smoothing, config.z_loss, config.chunk)
-    tokens = rows * labels.shape[1] + places
+    tokens = rows * logits.shape[1] + column.to(logits.device)[rows, places]
     # A weight of 0 in a sample of such weights is no share of anything.
     loss, right = chunked_cross_entropy(
         logits.flatten(0, 1), tokens, words, (each / count).nan_to_num(0.0), settings
@@ -101,13 +150,6 @@ def _weights(
     number = segments[:, 1:].to(wanted.device)
     number = number.where((number >= 0) & (number < len(table)), len(table) - 1)
     return found.to(wanted.device) * table[number]
-
-
-def _check_fit(logits: Tensor, labels: Tensor) -> None:
-    if logits.shape[:2] != labels.shape:
-        message = f"labels [{_said(labels)}] do not fit logits [{_said(logits)}]"
-        hint = "link the labels that went through the same embeds.splice as the embeds"
-        raise RunError(problem("E777", message, hint=hint))
 
 
 def _check_rows(wanted: Tensor, config: NextTokenConfig) -> None:

@@ -12,6 +12,7 @@ from mmm_llm.parts import (
     decoder_parts,
     decoder_sharding,
     embed_path,
+    logits_at_path,
     logits_path,
     prefill_path,
     step_path,
@@ -68,6 +69,8 @@ def test_table_is_true_of_the_module(name):
         whole = checked(there, table, {"embeds": embeds}, logits_path(config, None))
         begun = checked(there, table, {"embeds": embeds, "room": 0}, prefill_path(config, None))
     assert whole["logits"].shape == (1, 40, 50) and whole["cache.block0"] is None is whole["at"]
+    some = checked(there, table, {"embeds": embeds, "places": torch.zeros(1, 3).long()}, logits_at_path(config, None))
+    assert some["logits"].shape == (1, 3, 50) and some["hidden"].shape == (1, 3, 16)
     assert begun["logits"].shape == (1, 50) and begun["hidden"].shape == (1, 1, 16) and begun["at"] == 40
     short = prefill(model, config, ids[:, :5], 3)
     cache = {k: v for k, v in short.items() if k.startswith("cache")}
@@ -78,7 +81,7 @@ def test_table_is_true_of_the_module(name):
 def test_paths_go_through_the_parts_in_order():
     config = DecoderConfig(**SMALL)
     names = [part.name for part in decoder_parts(config)]
-    for path in (embed_path, logits_path, prefill_path, step_path):
+    for path in (embed_path, logits_path, logits_at_path, prefill_path, step_path):
         found = [names.index(name) for name in path(config, None)]
         assert found == sorted(found)
 
@@ -101,5 +104,6 @@ def test_the_node_keeps_its_promises_on_two_ranks_too(name):
         "mask": torch.ones(2, 6).bool(),
         "order": torch.tensor([1, 0]),
     }
+    values["places"] = torch.tensor([[1, 0], [5, 2]])
     values["positions"] = torch.arange(6).expand(2, -1)
     check_node(DECODER, config={**SMALL, **CHANGES[name]}, values=values)

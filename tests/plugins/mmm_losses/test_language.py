@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from mmm_graph.errors import RunError
 from mmm_losses.language.chunked import Settings, chunked_cross_entropy
 from mmm_losses.language.config import NextTokenConfig
-from mmm_losses.language.ops import count_supervised, next_token
+from mmm_losses.language.ops import count_supervised, learnt_places, next_token, next_token_at
 
 
 def sample(b=3, t=7, v=11, dtype=torch.float64):
@@ -179,3 +179,35 @@ def test_no_token_is_chosen():
     loss, right = chunked_cross_entropy(logits, none, none, torch.zeros(0), Settings(0.0, 0.0, 8))
     loss.backward()
     assert float(loss.detach()) == 0 and len(right) == 0 and bool((logits.grad == 0).all())
+
+
+@pytest.mark.parametrize("reduction", ["token", "sample"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_logits_where_a_label_is_are_enough(reduction, packed):
+    logits, labels = sample(4)
+    labels[2, 1:] = -100
+    weights = torch.rand(4, 7, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    segments = torch.tensor([0, 0, 0, 1, 1, 1, 1]).expand(4, 7)
+    documents = torch.tensor([0, 0, 0, 0, 0, 1, 1]).expand(4, 7) if packed else None
+    config = NextTokenConfig(reduction=reduction, masked="skip", segment_weights=(0.5,), z_loss=0.1)
+    want = next_token(logits, labels, config, weights, segments, documents)
+    places = learnt_places(labels, documents)
+    assert places.shape == (4, 5 if packed else 6)
+    some = logits.gather(1, places[..., None].expand(-1, -1, 11))
+    found = next_token_at(some, labels, config, weights, segments, documents)
+    assert all(torch.equal(found[key], want[key]) for key in want)
+    grads = [torch.autograd.grad(x["loss"], logits)[0] for x in (found, want)]
+    torch.testing.assert_close(*grads, rtol=0, atol=1e-15)
+
+
+def test_places_are_those_before_the_labels():
+    labels = torch.tensor([[7, -100, 5, 6], [-100, -100, -100, 3], [-100] * 4])
+    assert learnt_places(labels).tolist() == [[1, 2], [2, 0], [0, 0]]
+    assert learnt_places(torch.full((2, 3), -100)).tolist() == [[0], [0]]
+    assert learnt_places(torch.full((2, 1), 4)).tolist() == [[0], [0]]
+
+
+def test_too_few_logits_are_refused():
+    logits, labels = sample()
+    with pytest.raises(RunError, match=r"E777.*not those of 6 tokens in each of 3 samples\n.*tokens.learnt"):
+        next_token_at(logits[:, :5], labels, NextTokenConfig())
