@@ -3,8 +3,9 @@
     python benchmarks/train.py [--steps 8] [--rounds 3] [--threads 2] [--only clip,llava] [--json]
 
 `clip`: two towers and InfoNCE, beside open_clip's CLIP and ClipLoss in a plain loop. `llava`: the first stage of LLaVA
-(vision tower and language model frozen, the projector learns), beside a plain loop over transformers' LLaVA; once as it
-is and once with `cache: memory`, from the second epoch on. Data lies in memory on both sides. Rounds alternate; a round
+(vision tower and language model frozen, the projector learns), with a tower of the sizes of CLIP ViT-B/16 and a decoder of
+those of SmolLM2-135M, beside a plain loop over transformers' LLaVA; once as it is and once with `cache: memory`, from the
+second epoch on. Data lies in memory on both sides. Rounds alternate; a round
 trains anew, and its first steps are not counted. Both start from the same weights and see other batches. Ratios are of
 a round: ours / peer in seconds for a step, below 1 is faster.
 """
@@ -160,7 +161,7 @@ def clip_loop(model: Any, start: Mapping[str, Tensor], steps: int) -> Round:
 
 # LLaVA's first stage beside transformers
 
-LLAVA = corpora.AnswersConfig(batch=8, count=64, size=224, length=32, vocab=16384)
+LLAVA = corpora.AnswersConfig(batch=4, count=16, size=224, length=32, vocab=49152)
 
 
 def llava_cases(folder: Path, steps: int) -> Iterator[tuple[str, Side, Side]]:
@@ -168,9 +169,9 @@ def llava_cases(folder: Path, steps: int) -> Iterator[tuple[str, Side, Side]]:
     from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
     torch.manual_seed(0)
-    vision = CLIPVisionConfig(hidden_size=384, intermediate_size=1536, num_hidden_layers=12, num_attention_heads=6,
+    vision = CLIPVisionConfig(hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12,
                               image_size=LLAVA.size, patch_size=16)  # fmt: skip
-    text = LlamaConfig(vocab_size=LLAVA.vocab, hidden_size=576, intermediate_size=1536, num_hidden_layers=12,
+    text = LlamaConfig(vocab_size=LLAVA.vocab, hidden_size=576, intermediate_size=1536, num_hidden_layers=30,
                        num_attention_heads=9, num_key_value_heads=3, max_position_embeddings=1024)  # fmt: skip
     model = LlavaForConditionalGeneration(
         LlavaConfig(vision_config=vision, text_config=text, image_token_index=1)
@@ -190,8 +191,8 @@ def llava_cases(folder: Path, steps: int) -> Iterator[tuple[str, Side, Side]]:
 def llava_tree(folder: Path, **more: Any) -> dict[str, Any]:
     """The same models, read from the folder that transformers wrote."""
     at = f"file:{folder}/llava"
-    vision = {"size": 224, "patch": 16, "width": 384, "depth": 12, "num_heads": 6, "hidden": 1536}
-    llm = {"vocab_size": LLAVA.vocab, "width": 576, "depth": 12, "num_heads": 9, "num_kv_heads": 3, "hidden": 1536,
+    vision = {"size": 224, "patch": 16, "width": 768, "depth": 12, "num_heads": 12, "hidden": 3072}
+    llm = {"vocab_size": LLAVA.vocab, "width": 576, "depth": 30, "num_heads": 9, "num_kv_heads": 3, "hidden": 1536,
            "max_length": 1024, "eps": 1e-6}  # fmt: skip
     stage = {
         "data": {"op": "data.bench_answers", "config": LLAVA.model_dump()},
@@ -211,7 +212,7 @@ def llava_tree(folder: Path, **more: Any) -> dict[str, Any]:
     models = {
         "vision": {"kind": "encoder.vit", "weights": f"{at}#vision_tower", "config": vision},
         "bridge": {"kind": "adaptor.mlp", "weights": f"{at}#multi_modal_projector",
-                   "config": {"in_dim": 384, "out_dim": 576}},
+                   "config": {"in_dim": 768, "out_dim": 576}},
         "llm": {"kind": "llm.decoder", "weights": f"{at}#language_model", "config": llm},
     }  # fmt: skip
     return {"mmm": 1, "models": models, "train": {"stages": {"bench": stage}}}
