@@ -9,9 +9,13 @@ import sys
 import time
 from pathlib import Path
 
+import compare
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-GRAPHS = ("ldm", "dit", "ddpm")  # dit uses the autoencoder and the text encoder of ldm
+DRAW = ("ldm", "dit", "ddpm")  # dit uses the autoencoder and the text encoder of ldm
+READ = {"clip": "contrast", "classifier": "classifier", "language": "language", "vlm": "mlp"}
+"""Folder of weights -> the training of compare.py that makes them; each may use those before it."""
 KEPT = (".safetensors", ".png", ".csv", "train.json")
 
 
@@ -21,16 +25,36 @@ def main() -> None:
     parser.add_argument(
         "-o", "--out", type=Path, default=Path("out/train"), help="for checkpoints; a path from the root"
     )
-    parser.add_argument("graphs", nargs="*", metavar="GRAPH", help="ldm, dit, ddpm; default: all")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join((*DRAW, *READ))}; default: all")
     args = parser.parse_args()
+    if unknown := set(args.names) - {*DRAW, *READ}:
+        parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join((*DRAW, *READ))}")
     begin = time.perf_counter()
-    for name in args.graphs or GRAPHS:
-        out = args.out / name
-        graph = (HERE / f"{name}.yaml").relative_to(ROOT)  # no machine path in the record
-        command = ["train", str(graph), "-o", str(out), "--seed", "0", "--dtype", "f16"]
-        subprocess.run([str(Path(sys.executable).with_name("mmm")), *command], check=True, cwd=ROOT)
-        keep(ROOT / out, HERE / "weights" / name)
+    for name in args.names or (*DRAW, *READ):
+        if name in DRAW:
+            out = draw(ROOT / args.out, name)
+        else:
+            compare.trained(ROOT / args.out, READ[name])
+            out = ROOT / args.out / READ[name]
+        keep(out, HERE / "weights" / name)
         print(f"{name}: done after {(time.perf_counter() - begin) / 60:.1f} minutes")
+
+
+def draw(out: Path, name: str) -> Path:
+    """Train all stages of a graph that draws; returns the folder."""
+    graph = (HERE / f"{name}.yaml").relative_to(ROOT)  # no machine path in the record
+    command = [
+        "train",
+        str(graph),
+        "-o",
+        str((out / name).relative_to(ROOT)),
+        "--seed",
+        "0",
+        "--dtype",
+        "f16",
+    ]
+    subprocess.run([sys.executable, "-m", "mmm_graph", *command], check=True, cwd=ROOT)
+    return out / name
 
 
 def keep(out: Path, target: Path) -> None:
