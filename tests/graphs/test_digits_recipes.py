@@ -28,6 +28,7 @@ BASES: dict[str, dict[str, str]] = {
     "clip": dict.fromkeys(("repeated", "masked", "siglip", "triplet", "triplet_images"), "contrast"),
     "classifier": {},
     "vlm": dict.fromkeys(("tune", "tune_lora", "together"), "align"),
+    "vlm_gated": {"tune": "align"},
 }
 """Stages that extend another."""
 
@@ -109,6 +110,27 @@ def test_the_decoder_is_tuned_with_the_adaptor(
     assert (out / "bridge.safetensors").read_bytes() != bridge
     whole = (out / "llm.safetensors").read_bytes() != (language / "llm.safetensors").read_bytes()
     assert whole is (stage == "tune")
+
+
+def test_cross_attention_is_aligned_and_then_the_decoder_with_it(
+    clip: Path, language: Path, tmp_path: Path
+) -> None:
+    sets = {
+        **short("exact"),
+        "models.vlm.clip.vision.config": TINY,
+        "models.vlm.clip.vision.weights": f"file:{clip}/vision.safetensors",
+        "models.llm.config": LLM,
+        "models.llm.weights": f"file:{language}/llm.safetensors",
+        "models.bridge.config": "{out_dim: 16, num_latents: 4, depth: 1, num_heads: 2, head_dim: 8}",
+        "models.xattn.config": "{num_heads: 2, head_dim: 8, hidden: 16}",
+    }
+    assert learn("vlm_gated", "align", tmp_path, sets)["exact.match"] <= 1
+    assert {path.name for path in tmp_path.glob("*.safetensors")} == {
+        "bridge.safetensors",
+        "xattn.safetensors",
+    }
+    learn("vlm_gated", "tune", tmp_path, sets)
+    assert (tmp_path / "llm.safetensors").read_bytes() != (language / "llm.safetensors").read_bytes()
 
 
 def asked(clip: Path) -> dict[str, str]:
