@@ -3,11 +3,11 @@
     python benchmarks/train.py [--steps 8] [--rounds 3] [--threads 2] [--only clip,llava] [--json]
 
 `clip`: two towers and InfoNCE, beside open_clip's CLIP and ClipLoss in a plain loop. `llava`: the first stage of LLaVA
-(vision tower and language model frozen, the projector learns), with a tower of the sizes of CLIP ViT-B/16 and a decoder of
-those of SmolLM2-135M, beside a plain loop over transformers' LLaVA; once as it is and once with `cache: memory`, from the
-second epoch on. Data lies in memory on both sides. Rounds alternate; a round
-trains anew, and its first steps are not counted. Both start from the same weights and see other batches. Ratios are of
-a round: ours / peer in seconds for a step, below 1 is faster.
+(vision tower and language model frozen, the projector learns), with a tower of the sizes of CLIP ViT-B/16 and a decoder
+of those of SmolLM2-135M, beside a plain loop over transformers' LLaVA; once as it is, once with `cache: memory` from
+the second epoch on. Data lies in memory on both sides. Rounds alternate; a round trains anew, and its first steps are
+not counted. Both start from the same weights and see other batches. Ratios are of a round: ours / peer in seconds for a
+step, below 1 is faster.
 """
 
 from __future__ import annotations

@@ -12,9 +12,24 @@ from mmm_graph.train.evaluate import evaluate
 
 DIGITS = Path(__file__).resolve().parent.parent / "graphs" / "digits"
 GRAPHS = ("ldm", "dit", "ddpm")
-READERS = ("clip",)
+READERS = ("clip", "classifier", "language", "vlm")
+READ = [
+    ("clip", "zero_shot", "accuracy", 0.93),
+    ("clip", "unseen_templates", "accuracy", 0.93),
+    ("classifier", "supervised", "accuracy", 0.96),
+    ("classifier", "probe", "accuracy", 0.93),
+    ("vlm", "exact", "match", 0.9),
+]
+"""Graph, evaluation on unseen digits, metric, the least that it must reach."""
 
 pytest.importorskip("sklearn")
+
+
+@pytest.mark.parametrize(("name", "evaluation", "metric", "least"), READ)
+def test_unseen_digits_are_read(name: str, evaluation: str, metric: str, least: float):
+    few = {f"eval.{evaluation}.data.config.{key}": "200" for key in ("length", "batch")}
+    metrics = evaluate(load_spec(DIGITS / f"{name}.yaml", sets=few), load_registry(), evaluation)
+    assert metrics[f"{evaluation}.{metric}"] >= least
 
 
 def judge(name: str, evaluation: str, per_class: int = 1) -> dict[str, float]:

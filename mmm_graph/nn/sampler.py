@@ -55,7 +55,7 @@ class Times:
         return float(self.alpha[k]), float(self.sigma[k])
 
 
-def to_x0(pred: Tensor, x: Tensor, alpha: float, sigma: float, prediction: str) -> Tensor:
+def to_x0(pred: Tensor, x: Tensor, alpha: float | Tensor, sigma: float | Tensor, prediction: str) -> Tensor:
     """The clean latent that a prediction stands for, given the noisy latent it was made from.
 
     epsilon: (x - sigma eps) / alpha; v = alpha eps - sigma x0: alpha x - sigma v; flow = eps - x0: x - sigma
@@ -63,14 +63,14 @@ def to_x0(pred: Tensor, x: Tensor, alpha: float, sigma: float, prediction: str) 
 
     Args:
         pred, x: [b, ...] of one shape.
-        alpha, sigma: the level of x.
+        alpha, sigma: the level of x, or those of its elements [b, 1, ...].
 
     Raises:
-        ValueError: unknown prediction, or epsilon where no signal is left (alpha = 0).
+        ValueError: unknown prediction, or epsilon where no signal is left (alpha is the number 0).
     Source: Salimans & Ho 2022 (arXiv:2202.00512), appendix D; Lipman et al. 2023 (arXiv:2210.02747).
     """
     if prediction == "epsilon":
-        if alpha == 0.0:
+        if not isinstance(alpha, Tensor) and alpha == 0.0:
             raise ValueError(
                 "epsilon says nothing about x0 at a level without signal; train v, sample or flow"
             )

@@ -143,6 +143,13 @@ class Single:
     def group_norm(
         self, layer: str, x: Tensor, num_groups: int, weight: Tensor, bias: Tensor, eps: float
     ) -> Tensor:
+        if (
+            torch.is_grad_enabled()
+            and weight.requires_grad
+            and not x.requires_grad
+            and x.device.type == "cpu"
+        ):
+            x = x.contiguous()  # torch's backward for channels last crashes where nobody asks for that of x
         return F.group_norm(x, num_groups, weight, bias, eps)
 
     def row_linear(self, layer: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

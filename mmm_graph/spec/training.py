@@ -125,13 +125,17 @@ Recompute = Annotated[
 
 
 class OptimSpec(Spec):
-    """An optimiser and its schedule. `warmup`: steps, or below 1 a share of all; `clip`: the largest norm."""
+    """An optimiser and its schedule. `warmup`: steps, or below 1 a share of all; `clip`: the largest norm.
+
+    `floor`: the share of the learning rate at which the schedule ends.
+    """
 
     op: str
     config: dict[str, Any] = Field(default_factory=dict)
     groups: dict[DottedName, dict[str, Any]] = Field(default_factory=dict)
     schedule: str = "constant"
     warmup: float = Field(0, ge=0)
+    floor: float = Field(0, ge=0, le=1)
     clip: float | None = Field(None, gt=0)
 
 

@@ -26,7 +26,7 @@ def balanced(
     """The weighted sum of the terms of a micro-batch, on all ranks with the same weights.
 
     A balanced term counts its own weight times |gradient of the others| / (|its gradient| + 1e-4), at most 1e4, at the
-    part that it names.
+    matrices and kernels of the part that it names.
     """
     device = next((term.device for term in each.values()), torch.device("cpu"))
     zero = torch.zeros((), device=device)
@@ -44,9 +44,14 @@ def balanced(
 
 
 def part_weights(model: nn.Module, part: str) -> list[nn.Parameter]:
-    """Trained weights of a part; those of the whole model where it has no parts."""
+    """Trained weights of a part; those of the whole model where it has no parts.
+
+    Of a last layer Esser et al. look at the matrix, not the bias; and torch's backward of a group norm crashes (CPU,
+    channels last) where its own weights are asked for and its input is not.
+    """
     owner = model.get_submodule(f"parts.{part}") if part else model
-    return [weight for weight in owner.parameters() if weight.requires_grad]
+    trained = [weight for weight in owner.parameters() if weight.requires_grad]
+    return [weight for weight in trained if weight.ndim > 1] or trained
 
 
 def _norm(x: Tensor, weights: Sequence[nn.Parameter], ranks: Ranks) -> Tensor:

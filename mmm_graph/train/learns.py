@@ -159,7 +159,11 @@ def _parts(where: Where, entries: Entries) -> tuple[str, ...] | None:
     idle = [p for p in patterns if not any(fnmatchcase(part, p) for part in parts)]
     found = [problem("E811", f"{model} has no part {p!r}", place, did_you_mean(p, parts)) for p in idle]
     chosen = tuple(part for part in parts if any(fnmatchcase(part, p) for p in patterns))
-    lost = [part for part in chosen if part not in where.reached and part not in bare_parts(where)]
+    bare = bare_parts(where)
+    if chosen and bare.issuperset(chosen):
+        what = f"{model} has no weights to train in {', '.join(chosen)}"
+        found.append(problem("E813", what, place, "name other parts, or leave the model out of `train:`"))
+    lost = [part for part in chosen if part not in where.reached and part not in bare]
     if lost or not where.reached:
         which = model if len(lost) == len(parts) or not lost else f"{model} parts {', '.join(lost)}"
         hint = "link it to a loss, or leave it out of `train:`"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mmm_graph.checkpoint.load import saved_names
 from mmm_graph.registry import resolve
+from mmm_graph.train.grow import full_name
 from mmm_graph.train.layers import part_of
 from mmm_graph.train.learns import Learns
 from mmm_graph.train.optimiser import split_roles
@@ -58,7 +59,7 @@ def count_trained(module: nn.Module, learns: Learns | None) -> Trained:
         weight.requires_grad_(part_of(name, names) in whole)
     roles = {role: list(own) for role, own in split_roles(module).items()}
     parts = dict(whole)
-    for part, added in _beside(weights, learns, names).items():
+    for part, added in _beside(module, weights, learns, names).items():
         parts[part] = parts.get(part, 0) + sum(weight.numel() for weight in added)
         roles.setdefault("matrix", []).extend(added)
     return Trained(total, parts, sizes, roles)
@@ -95,7 +96,7 @@ def _weights(module: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def _beside(
-    weights: Mapping[str, nn.Parameter], learns: Learns, names: object
+    module: nn.Module, weights: Mapping[str, nn.Parameter], learns: Learns, names: object
 ) -> dict[str, list[nn.Parameter]]:
     """Factors and rows that learn in place of whole weights, by part."""
     parts = tuple(names) if not isinstance(names, tuple) else names  # type: ignore[call-overload]
@@ -110,6 +111,14 @@ def _beside(
         rank = learns.lora.rank if learns.lora is not None else 0
         add(layer, (rank, *inner), (rows, rank))
     for table in learns.tables:
-        for layer in table.layers:
-            add(layer, (len(table.rows), weights[f"{layer}.weight"].shape[1]))
+        owners = {id(weight): (layer, weight) for layer, weight in _tables(module, reversed(table.layers))}
+        for layer, weight in owners.values():  # tied layers share their rows
+            add(layer, (len(table.rows), weight.shape[1]))
     return found
+
+
+def _tables(module: nn.Module, layers: Iterable[str]) -> Iterator[tuple[str, Tensor]]:
+    for layer in layers:
+        weight = module.get_submodule(full_name(module, layer)).weight
+        assert isinstance(weight, Tensor)
+        yield layer, weight

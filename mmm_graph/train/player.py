@@ -41,7 +41,7 @@ class Player:
         learns: what is trained of which model.
         terms: of its loss, by the name of the graph's output.
         optim, config, groups: the optimiser, and what differs for single models.
-        schedule, warmup: of the learning rate; warm-up in steps.
+        schedule, warmup, floor: of the learning rate; warm-up in steps, the end as a share.
         clip: largest norm of the gradient.
         after, every: the first step it takes part in, and how many steps lie between two.
     """
@@ -57,6 +57,7 @@ class Player:
     clip: float | None
     after: int = 0
     every: int = 1
+    floor: float = 0.0
 
     def plays(self, step: int) -> bool:
         """Whether it takes part in a step."""
@@ -157,6 +158,7 @@ def make_player(
         ),
         schedule=update.optim.schedule,
         warmup=warmup_steps(update.optim.warmup, steps),
+        floor=update.optim.floor,
         clip=update.optim.clip,
         after=update.after,
         every=update.every,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
+import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
@@ -57,10 +58,26 @@ class Replicas:
             return self._run.no_sync()
         return nullcontext()
 
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Inside, models can run outside of a step: weights that belong to no part are whole, as parts are in turn."""
+        root = self._run if isinstance(self._run, FSDPModule) else None
+        if root is not None:
+            root.unshard()
+        try:
+            yield
+        finally:
+            if root is not None:
+                root.reshard()
+
 
 def shard(whole: Together, models: Iterable[nn.Module], ranks: Ranks) -> Together:
     """FSDP2: every part of a model is gathered when it runs; what belongs to no part, for the whole step."""
     mesh = init_device_mesh(ranks.device.type, (ranks.size,))
+    for weight in whole.parameters():
+        weight.data = (
+            weight.data.contiguous()
+        )  # kernels in the order that a device likes better cannot be cut
     scalars = {weight for weight in whole.parameters() if weight.dim() == 0}  # temperatures: nothing to cut
     for weight in scalars:
         if weight.requires_grad:
@@ -68,7 +85,12 @@ def shard(whole: Together, models: Iterable[nn.Module], ranks: Ranks) -> Togethe
     for model in models:
         for part in _alone(model):
             fully_shard(part, mesh=mesh, ignored_params=scalars)
-    fully_shard(whole, mesh=mesh, ignored_params=scalars)
+    root = fully_shard(whole, mesh=mesh, ignored_params=scalars)
+    with torch.no_grad():
+        whole(
+            lambda: torch.zeros(())
+        )  # parts learn whose they are in the first forward, which may be an evaluation
+    root.reshard()
     return whole
 
 

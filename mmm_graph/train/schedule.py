@@ -18,14 +18,16 @@ def warmup_steps(warmup: float, steps: int) -> int:
     return round(warmup * steps) if warmup < 1 else int(warmup)
 
 
-def lr_factor(step: int, *, schedule: str, steps: int, warmup: int = 0) -> float:
+def lr_factor(step: int, *, schedule: str, steps: int, warmup: int = 0, floor: float = 0.0) -> float:
     """Factor on the learning rate of step `step` (from 0) of `steps`.
 
-    It rises linearly over `warmup` steps, from 1 / warmup to 1, and follows the schedule from there on.
+    It rises linearly over `warmup` steps, from 1 / warmup to 1, and follows the schedule from there on,
+    whose end is `floor`.
 
     Raises:
         KeyError: no such schedule; the names are in SCHEDULES.
     """
     if step < warmup:
         return (step + 1) / warmup
-    return SCHEDULES[schedule](min(1.0, (step - warmup) / max(1, steps - warmup)))
+    done = min(1.0, (step - warmup) / max(1, steps - warmup))
+    return floor + (1.0 - floor) * SCHEDULES[schedule](done)

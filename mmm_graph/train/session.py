@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from mmm_graph.train.recompute import recompute_parts
 from mmm_graph.train.record import StageRecord, machine, versions
 from mmm_graph.train.sample_outputs import Samples, SampleTools
 from mmm_graph.train.seeds import derive_seed
-from mmm_graph.train.sharded import CutLike, drop_folders, save_sharded
+from mmm_graph.train.sharded import CutLike, Pieces, drop_folders, save_sharded
 from mmm_graph.train.snapshot import flat, put_back, take_snapshot, trainable
 from mmm_graph.train.speed import speed_row
 from mmm_graph.train.stage import Stage
@@ -229,7 +229,9 @@ class Session:
     @contextmanager
     def _resting(self) -> Iterator[None]:
         """Inside, the models are the averaged ones and do not train."""
-        with self._averaged():
+        with self._averaged(), ExitStack() as stack:
+            for turn in self._turns:
+                stack.enter_context(turn.whole())
             for module in self._models.values():
                 module.eval()
             yield
@@ -244,7 +246,10 @@ class Session:
             self._frozen.flush()
         path = checkpoint_path(self._job.out, self._stage.name)
         counters = {"seconds": self._seconds, "meter": self._meter.state(), "row": self._row}
-        counters["bad"] = self._loader.bad.found
+        bad = self._loader.bad.found
+        for found in self._job.ranks.all(bad):  # each reads a share of the samples
+            bad.update(found)
+        counters["bad"] = bad
         snapshot = take_snapshot(
             self._stage,
             self._models,
@@ -254,7 +259,7 @@ class Session:
             seed=self._options.seed,
             counters=counters,
         )
-        if self._stage.shard:
+        if self._stage.shard and self._job.ranks.size > 1:
             path = save_sharded(path, snapshot, self._job.ranks)
         elif self._job.ranks.is_first:
             save_checkpoint(path, snapshot)
@@ -262,8 +267,11 @@ class Session:
         self._tell("save", {"path": str(path)})
 
     def _resume(self, checkpoint: Checkpoint) -> None:
-        checkpoint = replace(checkpoint, tensors=CutLike(checkpoint.tensors, self._weights))
+        tensors = checkpoint.tensors
+        checkpoint = replace(checkpoint, tensors=CutLike(tensors, self._weights))
         put_back(checkpoint, self._models, self._optimisers, self._ema)
+        if isinstance(tensors, Pieces):
+            tensors.close()
         self._done = checkpoint.step
         self._seconds = checkpoint.counters["seconds"]
         self._row = checkpoint.counters["row"]

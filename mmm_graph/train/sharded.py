@@ -6,15 +6,16 @@ Source: torch.distributed.checkpoint with its storage of safetensors files.
 from __future__ import annotations
 
 import json
+import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
-from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
 from mmm_graph.errors import RunError, problem
@@ -25,17 +26,32 @@ from mmm_graph.train.replicas import cut_like
 
 STATE = "state.json"
 """Written last: a folder without it is not complete."""
+AGAIN = ".again"
+"""End of the name of a folder that was written beside another one of the same step."""
 
 
 def sharded_path(path: Path) -> Path | None:
     """The newest complete folder that stands for the checkpoint file `path`; None = there is none."""
-    found = [folder for folder in path.parent.glob(f"{path.stem}-*") if (folder / STATE).is_file()]
-    return max(found, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
+    found = [folder for folder in _folders(path) if (folder / STATE).is_file()]
+    return max(found, key=_age, default=None)
+
+
+def _age(folder: Path) -> tuple[int, int]:
+    step = folder.name.removesuffix(AGAIN).rpartition("-")[2]
+    return int(step), (folder / STATE).stat().st_mtime_ns
+
+
+def _folders(path: Path) -> list[Path]:
+    name = re.compile(rf"{re.escape(path.stem)}-\d{{8,}}(\{AGAIN})?")
+    return [folder for folder in path.parent.glob(f"{path.stem}-*") if name.fullmatch(folder.name)]
 
 
 def save_sharded(path: Path, checkpoint: Checkpoint, ranks: Ranks) -> Path:
     """Write STAGE-STEP/ beside the file `path`, every rank its shards; then the folders before it go."""
     folder = path.with_name(f"{path.stem}-{checkpoint.step:08d}")
+    if (folder / STATE).is_file():  # of the same step: it goes when the new one is there
+        folder = folder.with_name(f"{folder.name}{AGAIN}")
+    ranks.wait()
     if ranks.is_first:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -44,7 +60,8 @@ def save_sharded(path: Path, checkpoint: Checkpoint, ranks: Ranks) -> Path:
     save(dict(checkpoint.tensors), storage_writer=writer, no_dist=ranks.size == 1)
     ranks.wait()
     if ranks.is_first:
-        write_text(folder / STATE, json.dumps({"format": FORMAT, **head_of(checkpoint)}))
+        files = sorted(file.name for file in folder.glob("*.safetensors"))
+        write_text(folder / STATE, json.dumps({"format": FORMAT, "files": files, **head_of(checkpoint)}))
         drop_folders(path, but=folder)
         path.unlink(missing_ok=True)  # of a training that was not sharded before
     ranks.wait()
@@ -53,8 +70,9 @@ def save_sharded(path: Path, checkpoint: Checkpoint, ranks: Ranks) -> Path:
 
 def drop_folders(path: Path, but: Path | None = None) -> None:
     """Remove the folders that stand for the checkpoint file `path`, which are older than it, or than `but`."""
-    for old in path.parent.glob(f"{path.stem}-*"):
-        if old != but and old.is_dir():
+    for old in _folders(path):
+        if old != but:
+            (old / STATE).unlink(missing_ok=True)  # first: what is half removed is not complete
             shutil.rmtree(old)
 
 
@@ -66,30 +84,59 @@ def load_sharded(folder: Path) -> Checkpoint:
     """
     try:
         state = json.loads((folder / STATE).read_text(encoding="utf-8"))
-        return with_head(state, _Lazy(folder))
-    except (OSError, KeyError, ValueError) as error:
+        lost = [name for name in state["files"] if not (folder / name).is_file()]
+        if lost:
+            raise FileNotFoundError(f"{', '.join(lost)} is missing")
+        return with_head(state, Pieces(folder))
+    except (OSError, KeyError, SafetensorError, ValueError) as error:
         raise RunError(problem("E830", f"cannot read the checkpoint {folder}: {error}")) from error
 
 
-class _Lazy(Mapping[str, Tensor]):
-    """The tensors of a folder by name; one is read when it is looked up."""
+class Pieces(Mapping[str, Tensor]):
+    """The tensors of a folder by name; one is put together from its pieces when it is looked up.
+
+    Not by `load` of torch.distributed.checkpoint, which reads what all files hold for each call.
+
+    Raises:
+        RunError: E830, a piece is missing.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         metadata = HuggingFaceStorageReader(str(folder)).read_metadata()
         self._known: dict[str, Any] = dict(metadata.state_dict_metadata)
+        self._places: dict[str, list[tuple[Sequence[int], str]]] = {}
+        for index, piece in metadata.storage_data.items():
+            self._places.setdefault(index.fqn, []).append((index.offset, piece.relative_path))
+        self._files: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Tensor:
-        known = self._known[name]
-        state = {name: torch.empty(known.size, dtype=known.properties.dtype)}
-        load(state, storage_reader=HuggingFaceStorageReader(str(self._folder)), no_dist=True)
-        return state[name]
+        known, found = self._known[name], 0
+        whole = torch.empty(known.size, dtype=known.properties.dtype)
+        for offset, path in self._places[name]:
+            piece = self._file(path).get_tensor(name)
+            whole[tuple(slice(first, first + n) for first, n in zip(offset, piece.shape, strict=True))] = (
+                piece
+            )
+            found += piece.numel()
+        if found != whole.numel():
+            raise RunError(problem("E830", f"{self._folder} lacks a piece of {name}: a file is missing"))
+        return whole
+
+    def close(self) -> None:
+        """Let go of the files, whose space on the disk is freed then if they are removed; a look-up opens them anew."""
+        self._files = {}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._known)
 
     def __len__(self) -> int:
         return len(self._known)
+
+    def _file(self, path: str) -> Any:
+        if path not in self._files:
+            self._files[path] = safe_open(path, "pt")
+        return self._files[path]
 
 
 class CutLike(Mapping[str, Tensor]):

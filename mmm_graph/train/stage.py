@@ -9,7 +9,7 @@ from typing import Any
 
 from mmm_graph.errors import InputError, Place, Problem, did_you_mean, problem
 from mmm_graph.graph.compile import compile_graph
-from mmm_graph.graph.graph import Graph, Ref
+from mmm_graph.graph.graph import Graph, Ref, links
 from mmm_graph.registry import Registry
 from mmm_graph.spec import GraphSpec, StageSpec, substitute
 from mmm_graph.spec.training import GroupSpec
@@ -116,7 +116,7 @@ def make_stage(spec: GraphSpec, registry: Registry, name: str, sources: Sources)
     found = [*_unsupported(spec, written, where), *_wrong_names(spec, registry, written, where)]
     if found:
         raise InputError(found)
-    if written.shard and (written.updates or may_lack(graph)):
+    if written.shard and (written.updates or is_conditional(graph)):
         raise InputError(_cannot_shard(written, spec.place(*where, "shard")))
     source = sources.open(graph, written.data, (*where, "data"))
     _check_batches(written, source, spec.place(*where, "group"))
@@ -258,7 +258,16 @@ def _cached(
 
 
 def may_lack(graph: Graph) -> bool:
-    """Whether some rank may have nothing to learn from in a batch: there are conditions, or columns may be absent."""
+    """Whether some rank may have nothing to learn from in a batch, or some model no rows of it: there are conditions,
+    columns may be absent, or media are taken out of conversations, which may have none."""
+    made = {
+        Ref(node.path, port) for node in graph.walk() for port, type_ in node.outputs.items() if type_.many
+    }
+    return is_conditional(graph) or any(ref in made for node in graph.walk() for ref in links(node))
+
+
+def is_conditional(graph: Graph) -> bool:
+    """Whether there are conditions, or columns may be absent."""
     optional = any(port.type.optional for port in graph.inputs.values())
     return optional or any(node.when is not None for node in graph.walk())
 

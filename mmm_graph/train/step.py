@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mmm_graph.errors import RunError, problem
 from mmm_graph.nn.lora_factors import Dropout
+from mmm_graph.registry import Registry
 from mmm_graph.runtime import Engine, Request
 from mmm_graph.train.cache import FrozenCache
 from mmm_graph.train.ema import Ema
@@ -21,6 +22,7 @@ from mmm_graph.train.optimiser import BESIDE, split_roles
 from mmm_graph.train.precision import autocast
 from mmm_graph.train.ranks import ALONE, Ranks
 from mmm_graph.train.seeds import derive_seed
+from mmm_graph.train.skips import idle_models
 from mmm_graph.train.stage import Stage
 from mmm_graph.train.supervised import Supervised
 from mmm_graph.train.token_count import TokenCount, token_values
@@ -74,6 +76,7 @@ class Stepper:
         self._seed, self._device, self._frozen = seed, device, frozen
         self.tokens = TokenCount(token_values(stage.graph, stage.cached))
         self._supervised = Supervised(stage, ranks, device)
+        self._registry = engine.registry
         modules = [module for turn in turns for module in turn.models.values()]
         precision = partial(autocast, stage.precision, device)
         runner = Runner(engine, stage.graph, frozenset(), device, precision, Dropout(modules))
@@ -115,7 +118,7 @@ class Stepper:
 
     def _check(self, turn: Turn, number: int) -> None:
         if number == turn.player.after:
-            check_gradients(self.stage, turn.models)
+            check_gradients(self.stage, turn.models, self._registry)
 
     def _seed_global(self, seed: int) -> None:
         """No layer may draw from the global generator; one that does (a dropout) is at least repeatable."""
@@ -142,15 +145,18 @@ class Stepper:
             ema.update(number - self.stage.ema_after)
 
 
-def check_gradients(stage: Stage, models: Mapping[str, nn.Module]) -> None:
-    """Refuse to train what gets no gradient.
+def check_gradients(stage: Stage, models: Mapping[str, nn.Module], registry: Registry) -> None:
+    """Refuse to train what gets no gradient. What reads pictures may get some in a later batch, which has some.
 
     Raises:
         RunError: E812, no loss reaches any weight of a model, of its LoRA, or of its rows; the optimiser has not moved
             yet.
     """
     lost = []
+    idle = idle_models(stage.graph, registry)
     for name, module in models.items():
+        if name in idle:
+            continue
         whats: dict[str, list[bool]] = {}
         for (what, _), weights in split_roles(module, BESIDE.values()).items():
             whats.setdefault(what, []).extend(weight.grad is None for weight in weights)

@@ -36,12 +36,14 @@ class Turn:
 
     Attributes:
         optimiser: over the player's weights.
+        whole: a context in which the models can run outside of a step.
     """
 
     def __init__(self, stage: Stage, player: Player, models: Mapping[str, nn.Module], ranks: Ranks) -> None:
         self.stage, self.player, self.ranks = stage, player, ranks
         self.models = {name: models[name] for name in player.learns}
-        self._replicas = Replicas(self.models, ranks, sharded=stage.shard)
+        self._replicas = Replicas(self.models, ranks, sharded=stage.shard and ranks.size > 1)
+        self.whole = self._replicas.whole
         self.optimiser = build_optimiser(player.optim, player.config, self.models, player.groups)
         self._params = [w for group in self.optimiser.param_groups for w in group["params"]]
         own = {id(w) for w in self._params}
@@ -74,7 +76,13 @@ class Turn:
             The terms without their weights, in order, and the loss; the gradient's norm before clipping.
         """
         player = self.player
-        factor = lr_factor(number, schedule=player.schedule, steps=self.stage.steps, warmup=player.warmup)
+        factor = lr_factor(
+            number,
+            schedule=player.schedule,
+            steps=self.stage.steps,
+            warmup=player.warmup,
+            floor=player.floor,
+        )
         set_lr(self.optimiser, factor)
         with self._alone():
             found = self._backward(micros, number)
@@ -103,7 +111,8 @@ class Turn:
         leaves: Sequence[Mapping[str, Tensor]] = [{}] * len(micros)
         if self._pairs is not None:
             leaves = self._pair_backward(self._pairs, micros, weigh, found)
-        ahead = self._counts.ahead(micros) if len(micros) > 1 else None
+        with self.whole() if len(micros) > 1 else nullcontext():
+            ahead = self._counts.ahead(micros) if len(micros) > 1 else None
         shares = self._counts.shares(ahead, self.ranks) if ahead is not None else None
         for i, micro in enumerate(micros):
             is_last = i == len(micros) - 1

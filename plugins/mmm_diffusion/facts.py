@@ -63,6 +63,23 @@ def step(config: Config, uses: Mapping[str, Config], have: Facts) -> Facts:
     return _rowwise(sampler.pointwise() and have.get("times.pointwise", False))
 
 
+def bound(config: Config, uses: Mapping[str, Config], have: Facts) -> Facts:
+    """Nothing new.
+
+    Raises:
+        ValueError: the noise law has no betas, or the denoiser predicts something else than it says.
+    """
+    law = uses["scheduler"]
+    if not isinstance(law, VarianceConfig):
+        raise ValueError("a flow has no betas between which a variance could lie; use another scheduler")
+    said = have.get("pred.prediction")
+    if said is not None and said != law.prediction:
+        raise ValueError(
+            f"the denoiser predicts {said}, the scheduler says {law.prediction}; set one of them"
+        )
+    return {}
+
+
 def combine(guidance: Config, config: Config, have: Facts) -> Facts:
     """The prediction type passes through; with a rescale, a piece of an image cannot be combined alone.
 

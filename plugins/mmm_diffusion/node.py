@@ -195,6 +195,21 @@ def ops() -> list[OpType]:
             rowwise=True,
             doc="The channels of two latents of one size, one after the other.",
         ),
+        op_type(
+            "loss.variance",
+            "mmm_diffusion.bound:variance_loss",
+            x0=LATENTS,
+            x=LATENTS,
+            t="Scalar[b]",
+            pred=LATENTS,
+            variance=LATENTS,
+            returns={"loss": "Scalar"},
+            uses={"scheduler": "scheduler"},
+            facts=facts.bound,
+            doc="Teaches a denoiser with learned_sigma its variance: the variational bound in bits, through which no "
+            "gradient reaches pred. Added to loss.diffusion.",
+            source="Nichol & Dhariwal 2021 (arXiv:2102.09672), section 3.1",
+        ),
     ]
 
 

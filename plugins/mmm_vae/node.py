@@ -16,6 +16,11 @@ def draws(config: VaeConfig, call: EncodeConfig | TileConfig, facts: Facts) -> F
     return {} if getattr(call, "sample", False) else {"noise": False}
 
 
+def scaled(config: VaeConfig, call: object, facts: Facts) -> Facts:
+    """What makes latents of the posterior; `latents.sample` compares it with its own config."""
+    return {"mean.scale": config.scaling_factor, "mean.shift": config.shift_factor}
+
+
 def tiles_fit(config: VaeConfig, call: TileConfig, facts: Facts) -> Facts:
     """Refuses tiles that are not whole latents, or that do not advance.
 
@@ -61,7 +66,9 @@ KL = model_type(
             image=IMAGE,
             returns={"mean": LATENTS, "logvar": LATENTS},
             path=encoder_path,
-            doc="Mean and log variance of the latents, before scaling and shifting.",
+            facts=scaled,
+            doc="Mean and log variance of the latents, before scaling and shifting. They can be cached; latents.sample "
+            "draws from them.",
         ),
         "decode": method(
             latents=LATENTS,

@@ -15,6 +15,16 @@ def test_group_norm_is_torch_s():
     assert torch.equal(ours(x), theirs(x))
 
 
+def test_the_first_norm_that_learns_has_gradients_in_any_memory_format():
+    """What comes to it needs none, so nobody asks for that of x."""
+    norm, x = GroupNorm(2, 6), torch.randn(2, 6, 3, 5)
+    found = [
+        torch.autograd.grad(norm(each).square().sum(), list(norm.parameters()))
+        for each in (x, x.contiguous(memory_format=torch.channels_last))
+    ]
+    torch.testing.assert_close(*found)
+
+
 def test_groups_must_divide_the_channels():
     with pytest.raises(ValueError, match="6 channels do not divide into 4 groups"):
         GroupNorm(4, 6)

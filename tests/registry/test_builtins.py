@@ -176,6 +176,7 @@ SETUPS: dict[str, dict[str, Any]] = {
     "loss.siglip": {"values": {"bias": torch.tensor(-1.0)}},
     "loss.triplet": {"config": {"margin": 9}},
     "loss.triplet_mined": {"config": {"margin": 9}, "values": {"labels": torch.tensor([0, 0, 1, 1])}},
+    "loss.variance": {"uses": {"scheduler": REGISTRY.models["scheduler.linear"]}},
     "pairs.hard_negatives": {"values": {"pair_ids": torch.tensor([3, 4])}},
     "rows.take": {"values": {"rows": torch.tensor([1, 0, 1])}},
     "sampler.init": {"uses": SAMPLER},

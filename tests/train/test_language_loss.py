@@ -52,10 +52,13 @@ def test_it_is_the_loss_of_all_logits(tmp_path: Path, trained: str, accumulate: 
 
 def test_what_it_needs(tmp_path: Path) -> None:
     silent = SHORT.replace("ids: $data.ids, labels", "labels")
-    with pytest.raises(InputError, match=r"E212.*ce: loss.language: link a text: `embeds`, or `ids` of tokens"):
+    with pytest.raises(
+        InputError, match=r"E212.*ce: loss.language: link a text: `embeds`, or `ids` of tokens"
+    ):
         rows(tmp_path, silent, "full")
     t5 = SHORT.replace("kind: llm.decoder", "kind: llm.t5").replace(
-        "{vocab_size: 12, max_length: 16, width: 16, depth: 2, num_heads: 2, num_kv_heads: 1, hidden: 24}", "{}"
+        "{vocab_size: 12, max_length: 16, width: 16, depth: 2, num_heads: 2, num_kv_heads: 1, hidden: 24}",
+        "{}",
     )
     with pytest.raises(InputError, match=r"E212.*llm.t5. has no method logits_at; use its logits"):
         rows(tmp_path, t5, "full")

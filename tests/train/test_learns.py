@@ -12,12 +12,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import mmm_graph as mmm
-from mmm_graph.errors import Cancelled, MmmError, RunError
+from mmm_graph.errors import Cancelled, InputError, MmmError, RunError
+from mmm_graph.runtime.construct import skeleton
 from mmm_graph.spec import load_spec
 from mmm_graph.train.checkpoint import checkpoint_path, load_checkpoint
 from mmm_graph.train.data import Sources
 from mmm_graph.train.evaluate import evaluate
 from mmm_graph.train.events import TrainEvent
+from mmm_graph.train.numbers import count_trained
 from mmm_graph.train.options import EvalOptions, TrainOptions
 from mmm_graph.train.stage import Stage, make_stage
 from mmm_graph.train.trainer import train
@@ -99,6 +101,19 @@ def test_refuses_before_anything_is_built(tmp_path: Path, trained: str, code: st
     assert all(p.place is not None and p.place.line > 0 for p in error.value.problems)
 
 
+def test_parts_without_weights_need_no_loss(tmp_path: Path) -> None:
+    """`chosen` only picks tokens, and no call of the stage uses it."""
+    assert plan(tmp_path, '{parts: ["block*", chosen]}').learns["llm"].parts == ("block0", "block1", "chosen")
+    assert plan(tmp_path, '{parts: ["*"]}').learns["llm"].parts is None
+    with pytest.raises(InputError, match=r"E813.*llm has no weights to train in chosen, last"):
+        plan(tmp_path, "{parts: [chosen, last]}")
+    with pytest.raises(InputError, match=r"E812.*no loss reaches llm parts embed\b"):
+        text = GRAPH.replace(
+            "e:  {call: llm.embed, in: {ids: $data.ids}}", "e:  {op: toy.embeds, in: {ids: $data.ids}}"
+        )
+        plan(tmp_path, "{parts: [embed, chosen, head]}", text)
+
+
 def test_rows_are_of_what_a_loss_reaches(tmp_path: Path) -> None:
     text = GRAPH.replace(
         "e:  {call: llm.embed, in: {ids: $data.ids}}", "e:  {op: toy.embeds, in: {ids: $data.ids}}"
@@ -121,6 +136,10 @@ def test_rows_learn_and_no_other_bit_moves(tmp_path: Path, text: str) -> None:
         old = fresh[f"parts.{name}"]
         assert torch.equal(after[name][others], old[others])
         assert (after[name][CHOSEN] != old[CHOSEN]).any(1).all()
+    stage = plan(tmp_path, ROWS, text)
+    node = stage.graph.models["llm"]
+    counted = count_trained(skeleton(node, REGISTRY.models[node.kind]), stage.learns["llm"])
+    assert sum(counted.parts.values()) == len(CHOSEN) * 16 * len(moved)
     assert losses(events)[-1] < losses(events)[0]
     assert list(files(tmp_path)) == ["llm.safetensors"]
 

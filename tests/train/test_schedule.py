@@ -28,6 +28,13 @@ def test_cosine_is_the_half_wave() -> None:
     assert factors[10] == 0
 
 
+def test_a_floor_is_where_the_schedule_ends() -> None:
+    plain = [lr_factor(s, schedule="cosine", steps=10, warmup=2) for s in range(11)]
+    factors = [lr_factor(s, schedule="cosine", steps=10, warmup=2, floor=0.5) for s in range(11)]
+    assert factors == pytest.approx([*plain[:2], *[0.5 + f / 2 for f in plain[2:]]])
+    assert factors[10] == 0.5
+
+
 def test_constant_stays_and_unknown_names_are_refused() -> None:
     assert [lr_factor(s, schedule="constant", steps=3) for s in range(3)] == [1, 1, 1]
     with pytest.raises(KeyError):

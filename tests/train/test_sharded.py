@@ -62,6 +62,32 @@ def test_a_folder_without_its_state_does_not_count(tmp_path: Path) -> None:
         load_sharded(broken)
 
 
+def test_the_same_step_is_written_beside_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a training goes on and is stopped at once."""
+    path = checkpoint_path(tmp_path, "fit")
+    first = save_sharded(path, point(4), ALONE)
+    with monkeypatch.context() as broken:
+        broken.setattr("mmm_graph.train.sharded.write_text", lambda *_: 1 / 0)  # the moment of a kill
+        with pytest.raises(ZeroDivisionError):
+            save_sharded(path, point(4), ALONE)
+    assert sharded_path(path) == first and load_sharded(first).tensors["model/w"].equal(
+        point(4).tensors["model/w"]
+    )
+    for _ in range(3):
+        folder = save_sharded(path, point(4), ALONE)
+        assert sharded_path(path) == folder and list(path.parent.iterdir()) == [folder]
+
+
+def test_a_lost_file_is_named(tmp_path: Path) -> None:
+    folder = save_sharded(checkpoint_path(tmp_path, "fit"), point(4), ALONE)
+    shard = next(folder.glob("*.safetensors"))
+    shard.rename(folder / "elsewhere")
+    with pytest.raises(RunError, match=rf"E830.*{shard.name} is missing"):
+        load_sharded(folder)
+
+
 @pytest.mark.parametrize("form", ["file", "folder"])
 def test_a_kill_while_writing_leaves_the_one_before(tmp_path: Path, form: str) -> None:
     path = checkpoint_path(tmp_path, "fit")

@@ -11,13 +11,15 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mmm_graph.errors import Cancelled, InputError
-from mmm_graph.train.balance import TINY, balanced
+from mmm_graph.train.balance import TINY, balanced, part_weights
 from mmm_graph.train.data import Sources
 from mmm_graph.train.options import TrainOptions
 from mmm_graph.train.player import Term
 from mmm_graph.train.ranks import ALONE
 from mmm_graph.train.stage import make_stage
 from mmm_graph.train.trainer import train
+from mmm_vae.config import VaeConfig
+from mmm_vae.model import AutoencoderKL
 from tests.train.toys import GRAPH, REGISTRY, toy_spec
 
 ALONE_KEYS = GRAPH[GRAPH.index("      loss:  {") : GRAPH.index("      ema:")]
@@ -122,6 +124,26 @@ def test_a_balanced_term_pulls_as_hard_as_the_others() -> None:
     factor = 2 * rec.norm() / (gan.norm() + TINY)
     (found,) = torch.autograd.grad(loss, weight)
     torch.testing.assert_close(found, 2 * rec + 0.5 * factor * gan)
+
+
+def test_of_the_last_layer_of_an_autoencoder_the_kernel_counts() -> None:
+    """Its norm, too, is a part of dec_out."""
+    config = {"image_channels": 1, "channels": (8, 8), "layers_per_block": 1, "groups": 4, "sample_size": 8}
+    model = AutoencoderKL(VaeConfig.model_validate(config)).to(memory_format=torch.channels_last)
+    kernel = model.parts["dec_out"].conv.weight
+    assert [id(w) for w in part_weights(model, "dec_out")] == [id(kernel)]
+    rec = model.decode(model.posterior(torch.rand(2, 1, 8, 8))["mean"])
+    each = {"rec": rec.square().mean(), "gan": -rec.mean()}
+    loss = balanced(
+        each,
+        {"rec": 1.0, "gan": 0.5},
+        {"rec": Term(1.0), "gan": Term(0.5, balance=("m", "dec_out"))},
+        {"m": model},
+        ALONE,
+    )
+    rec_grad, gan_grad = (torch.autograd.grad(term, kernel, retain_graph=True)[0] for term in each.values())
+    factor = rec_grad.norm() / (gan_grad.norm() + TINY)
+    torch.testing.assert_close(loss, each["rec"] + 0.5 * factor * each["gan"])
 
 
 def test_a_stage_with_a_balanced_term_trains(tmp_path: Path) -> None:

@@ -131,21 +131,25 @@ class LineConfig(Config):
     batch: int = 4
     count: int = 10
     path: str | None = None
+    bad: tuple[int, ...] = ()
 
 
 class Line:
-    """x is drawn once; y = sum of x."""
+    """x is drawn once; y = sum of x. Some samples may be unreadable."""
 
     def __init__(self, config: LineConfig) -> None:
         generator = torch.Generator().manual_seed(1)
         self.x = torch.randn(config.count, 3, generator=generator)
         if config.path is not None:
             self.x += float(Path(config.path).read_text())
+        self.bad = config.bad
 
     def __len__(self) -> int:
         return len(self.x)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
+        if index in self.bad:
+            raise OSError("it is torn")
         return {"x": self.x[index], "y": self.x[index].sum(0, keepdim=True), "name": f"row {index}"}
 
 

@@ -49,7 +49,17 @@ class FolderConfig(Config):
     batch: int = Field(32, ge=1)
 
 
-class ImageTextConfig(FolderConfig, PictureConfig):
+class StillConfig(FolderConfig, PictureConfig):
+    """Pictures that may be mirrored.
+
+    Attributes:
+        mirror: each picture is there twice, the second time with left and right exchanged; an epoch is twice as long.
+    """
+
+    mirror: bool = False
+
+
+class ImageTextConfig(StillConfig):
     """Pictures with captions.
 
     Attributes:
@@ -66,7 +76,7 @@ class ImageTextConfig(FolderConfig, PictureConfig):
     missing: bool = False
 
 
-class ImageFolderConfig(FolderConfig, PictureConfig):
+class ImageFolderConfig(StillConfig):
     """Folders of pictures, one for each class.
 
     Attributes:

@@ -47,16 +47,16 @@ class ImageText:
                 raise ValueError(f"{what} {said}; set `missing: true` to use them")
 
     def __len__(self) -> int:
-        return len(self.entries)
+        return len(self.entries) * (1 + self.config.mirror)
 
     def __getitem__(self, index: int) -> dict[str, object]:
-        entry = self.entries[index]
-        image = None if entry.file is None else load_picture(entry.file, self.config)
+        entry, mirrored = _nth(self.entries, index, self.config)
+        image = None if entry.file is None else _turned(load_picture(entry.file, self.config), mirrored)
         return {"image": image, "text": text_of(entry), "id": entry.id}
 
     def size(self, index: int, column: str) -> int | None:
         """Characters of a text in a table; -1 = a picture or text is missing. None: the sample must be read."""
-        entry = self.entries[index]
+        entry, _ = _nth(self.entries, index, self.config)
         if column == "image" and self.config.shape is not None:
             return -1 if entry.file is None else 0
         if column == "text" and not isinstance(entry.text, Path):
@@ -72,18 +72,18 @@ class ImageFolder:
         self.entries, self.names = labelled(Path(config.path), find_files(Path(config.path), PICTURES))
 
     def __len__(self) -> int:
-        return len(self.entries)
+        return len(self.entries) * (1 + self.config.mirror)
 
     def __getitem__(self, index: int) -> dict[str, object]:
-        entry = self.entries[index]
+        entry, mirrored = _nth(self.entries, index, self.config)
         assert entry.file is not None
         text = self.config.template.replace("{}", class_name(self.names[entry.label]))
-        image = load_picture(entry.file, self.config)
+        image = _turned(load_picture(entry.file, self.config), mirrored)
         return {"image": image, "text": text, "label": entry.label, "id": entry.id}
 
     def size(self, index: int, column: str) -> int | None:
         """The class, to group by."""
-        return self.entries[index].label if column == "label" else None
+        return _nth(self.entries, index, self.config)[0].label if column == "label" else None
 
 
 class AudioFolder:
@@ -145,6 +145,18 @@ class VideoFolder:
 def _spread(items: list[T], count: int) -> list[T]:
     """So many items at equal distances, each from the middle of its stretch."""
     return [items[(2 * i + 1) * len(items) // (2 * count)] for i in range(count)]
+
+
+def _nth(entries: list[Entry], index: int, config: c.StillConfig) -> tuple[Entry, bool]:
+    """The entry of a sample, and whether the sample is its mirror image: all of those come after all entries."""
+    if not 0 <= index < len(entries) * (1 + config.mirror):
+        raise IndexError(index)
+    return entries[index % len(entries)], index >= len(entries)
+
+
+def _turned(image: Tensor, mirrored: bool) -> Tensor:
+    """c h w, left and right exchanged if it is mirrored."""
+    return image.flip(-1) if mirrored else image
 
 
 def labelled(folder: Path, files: list[Path]) -> tuple[list[Entry], list[str]]:

@@ -1,4 +1,4 @@
-"""The composite `loss.language`: a language model says what follows where a label is, and nowhere else; without torch."""
+"""The composite `loss.language`: a language model says what follows where a label is, and only there; without torch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def expand(config: NextTokenConfig, uses: Mapping[str, Used], inputs: frozenset[
     if "embeds" not in inputs and "ids" not in inputs:
         raise ValueError("link a text: `embeds`, or `ids` of tokens")
     if "logits_at" not in llm.methods:
-        raise ValueError(f"{llm.name} ({llm.kind}) has no method logits_at; use its logits, and loss.next_token")
+        raise ValueError(
+            f"{llm.name} ({llm.kind}) has no method logits_at; use its logits, and loss.next_token"
+        )
     given = {name: f"$in.{name}" for name in sorted(inputs)}
     about = {name: given[name] for name in OF_LOSS if name in given}
     learnt = {name: about[name] for name in ("labels", "documents") if name in about}

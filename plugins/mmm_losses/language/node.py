@@ -75,7 +75,7 @@ def language() -> CompositeType:
         media_index="Ids[b,t]?",
         labels="Ids[b,t]",
         **ABOUT,
-        doc="loss.next_token of a text, `embeds` or `ids`, by the language model itself: its head makes logits only where "
-        "a label is. Returns loss, supervised, accuracy, count.",
+        doc="loss.next_token of a text, `embeds` or `ids`, by the language model itself: its head makes logits only "
+        "where a label is. Returns loss, supervised, accuracy, count.",
         source=LLAVA,
     )

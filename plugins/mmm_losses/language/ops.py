@@ -59,7 +59,9 @@ def next_token_at(
     most = int(wanted.sum(1).max()) if wanted.numel() else 0
     if logits.shape[0] != len(labels) or logits.shape[1] < most:
         message = f"logits [{_said(logits)}] are not those of {most} tokens in each of {len(labels)} samples"
-        hint = "link the `places` of tokens.learnt, made of the same labels, to `logits_at`; loss.language does"
+        hint = (
+            "link the `places` of tokens.learnt, made of the same labels, to `logits_at`; loss.language does"
+        )
         raise RunError(problem("E777", message, hint=hint))
     column = (wanted.cumsum(1) - 1).clamp(min=0)
     return _cross_entropy(logits, column, labels, config, weights, segments, documents)

@@ -15,6 +15,13 @@ class KLConfig(Config):
     reduction: Literal["sum", "mean"] = "sum"
 
 
+class SampleConfig(Config):
+    """Latents are (z - shift) * scale, as those of the autoencoder: its scaling_factor and shift_factor."""
+
+    scale: float = Field(1.0, gt=0)
+    shift: float = 0.0
+
+
 class PerceptualConfig(Config):
     """Difference of the features that another network sees.
 

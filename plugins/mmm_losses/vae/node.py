@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from mmm_graph.registry import OpType, op_type
+from collections.abc import Mapping
+
+from mmm_graph.config import Config
+from mmm_graph.registry import Facts, OpType, op_type
 from mmm_losses.vae import config as c
 
 LATENTS, LOSS = "Latents[b,c,h,w]", {"loss": "Scalar"}
@@ -39,11 +42,27 @@ def vae_nodes() -> list[OpType]:
             mean=LATENTS,
             logvar=LATENTS,
             returns={"latents": LATENTS},
+            config=c.SampleConfig,
             noise=True,
-            doc="A draw from a diagonal normal posterior.",
+            facts=sampled,
+            doc="A draw from a diagonal normal posterior: latents, as `encode` with `sample: true` makes them.",
             source=f"{VAE}, section 2.4",
         ),
     ]
+
+
+def sampled(config: c.SampleConfig, uses: Mapping[str, Config], have: Facts) -> Facts:
+    """Nothing new.
+
+    Raises:
+        ValueError: the autoencoder makes latents in another way.
+    """
+    said = {key: have.get(f"mean.{key}", mine) for key, mine in config.model_dump().items()}
+    if said != config.model_dump():
+        raise ValueError(
+            f"latents of this autoencoder have scale {said['scale']:g} and shift {said['shift']:g}; say so"
+        )
+    return {}
 
 
 def adversaries() -> list[OpType]:

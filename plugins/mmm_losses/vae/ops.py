@@ -11,7 +11,7 @@ from torch import Tensor
 from mmm_graph.errors import RunError, problem
 from mmm_graph.nn.noise import Noise
 from mmm_losses.numbers import mean_of, unit, widened
-from mmm_losses.vae.config import AdversaryConfig, KLConfig, PerceptualConfig
+from mmm_losses.vae.config import AdversaryConfig, KLConfig, PerceptualConfig, SampleConfig
 
 
 def kl(mean: Tensor, logvar: Tensor, config: KLConfig) -> Tensor:
@@ -24,9 +24,13 @@ def kl(mean: Tensor, logvar: Tensor, config: KLConfig) -> Tensor:
     return mean_of(values) if config.reduction == "mean" else values.sum() / max(1, len(values))
 
 
-def sample_latents(mean: Tensor, logvar: Tensor, noise: Noise) -> Tensor:
-    """A draw from N(mean, exp(logvar)). Source: Kingma & Welling 2013 (arXiv:1312.6114), section 2.4."""
-    return mean + torch.exp(logvar / 2) * noise.normal(mean.shape[1:], dtype=mean.dtype, device=mean.device)
+def sample_latents(mean: Tensor, logvar: Tensor, config: SampleConfig, noise: Noise) -> Tensor:
+    """A draw from N(mean, exp(logvar)), shifted and scaled.
+
+    Source: Kingma & Welling 2013 (arXiv:1312.6114), section 2.4.
+    """
+    z = mean + torch.exp(logvar / 2) * noise.normal(mean.shape[1:], dtype=mean.dtype, device=mean.device)
+    return (z - config.shift) * config.scale
 
 
 def perceptual(pred: Sequence[Tensor], target: Sequence[Tensor], config: PerceptualConfig) -> Tensor:

@@ -12,6 +12,7 @@ from mmm_losses.node import node_types
 
 NODES = {n.kind: n for n in node_types()}
 SCORES = {"logits": torch.arange(16.0).view(2, 8), "labels": torch.tensor([3, 0])}
+ONE = torch.zeros(2, 6, dtype=torch.int64)
 MODELS = load_registry(allow=["mmm-graph"]).models
 QFORMER, DECODER = MODELS["adaptor.qformer"], MODELS["llm.decoder"]
 EXTRA = {
@@ -24,8 +25,10 @@ EXTRA = {
     },
     "loss.itm": {"values": {"labels": torch.tensor([1, 0])}},
     "loss.language": {"uses": {"llm": Used("llm", "llm.decoder", DECODER.config(), DECODER.methods)}},
-    "loss.next_token_at": {"values": {"documents": torch.zeros(2, 6, dtype=torch.int64), "logits": torch.rand(2, 5, 8)}},
-    "loss.next_token": {"values": {"documents": torch.zeros(2, 6, dtype=torch.int64)}},
+    "loss.next_token_at": {
+        "values": {"documents": torch.zeros(2, 6, dtype=torch.int64), "logits": torch.rand(2, 5, 8)}
+    },
+    "loss.next_token": {"values": {"documents": ONE}},
     "loss.perceptual": {"values": {"pred": [torch.rand(2, 3, 4, 4)], "target": [torch.rand(2, 3, 4, 4)]}},
     "loss.siglip": {"values": {"bias": torch.tensor(-1.0)}},
     "loss.triplet": {"config": {"margin": 9}},

@@ -9,6 +9,7 @@ from mmm_graph.errors import RunError
 from mmm_graph.nn.noise import Noise
 from mmm_losses.vae import config as c
 from mmm_losses.vae import ops
+from mmm_losses.vae.node import sampled
 
 
 def pair(*shape, seed=0):
@@ -29,11 +30,24 @@ def test_kl_agrees_with_torch():
 def test_posterior_draws_have_its_moments():
     mean = torch.full((500, 2, 4, 4), 1.5)
     noise = Noise((3,), "drop", tuple(range(500)), (0,))
-    found = ops.sample_latents(mean, torch.full_like(mean, -1.0), noise)
+    config = c.SampleConfig()
+    found = ops.sample_latents(mean, torch.full_like(mean, -1.0), config, noise)
     assert abs(float(found.mean()) - 1.5) < 0.02
     assert abs(float(found.std()) - float(torch.tensor(-0.5).exp())) < 0.02
-    alone = ops.sample_latents(mean[:1], torch.full_like(mean[:1], -1.0), Noise((3,), "drop", (7,), (0,)))
+    one = Noise((3,), "drop", (7,), (0,))
+    alone = ops.sample_latents(mean[:1], torch.full_like(mean[:1], -1.0), config, one)
     assert torch.equal(alone[0], found[7])
+    scaled = ops.sample_latents(
+        mean, torch.full_like(mean, -1.0), c.SampleConfig(scale=0.5, shift=2.0), noise
+    )
+    torch.testing.assert_close(scaled, (found - 2.0) * 0.5)
+
+
+def test_latents_are_scaled_as_those_of_the_autoencoder():
+    said = {"mean.scale": 0.18215, "mean.shift": 0.0}
+    assert sampled(c.SampleConfig(scale=0.18215), {}, said) == sampled(c.SampleConfig(), {}, {}) == {}
+    with pytest.raises(ValueError, match=r"have scale 0\.18215 and shift 0; say so"):
+        sampled(c.SampleConfig(), {}, said)
 
 
 def test_perceptual_is_lpips_without_weights_of_channels():

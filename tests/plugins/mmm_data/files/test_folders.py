@@ -74,6 +74,30 @@ def test_what_is_missing_must_be_wanted(tmp_path: Path) -> None:
     assert image_text_columns(config)["image"] == "Image[r_image,3,4,4]"
 
 
+def test_each_picture_comes_a_second_time_mirrored(tmp_path: Path) -> None:
+    for name in ("a/one", "b/two"):
+        file = picture(tmp_path / f"{name}.png", size=(4, 4)).with_suffix(".txt")
+        file.write_text(name)
+        image = Image.open(file.with_suffix(".png"))
+        image.putpixel((0, 1), BLUE)
+        image.save(file.with_suffix(".png"))
+    plain = ImageText(c.ImageTextConfig(path=str(tmp_path), size=4))
+    data = ImageText(c.ImageTextConfig(path=str(tmp_path), size=4, mirror=True))
+    classes = ImageFolder(c.ImageFolderConfig(path=str(tmp_path), size=4, mirror=True))
+    assert (len(plain), len(data), len(classes)) == (2, 4, 4)
+    for first, second in ((data[1], data[3]), (classes[1], classes[3])):
+        assert isinstance(first["image"], torch.Tensor) and isinstance(second["image"], torch.Tensor)
+        assert not torch.equal(first["image"], second["image"])
+        assert torch.equal(first["image"].flip(-1), second["image"])
+        assert {k: v for k, v in first.items() if k != "image"} == {
+            k: v for k, v in second.items() if k != "image"
+        }
+    assert (classes[3]["label"], classes.size(3, "label"), data.size(3, "image")) == (1, 1, 0)
+    for dataset in (plain, data):
+        with pytest.raises(IndexError):
+            dataset[len(dataset)]
+
+
 @pytest.mark.parametrize(("fit", "edge"), [("crop", 1.0), ("stretch", 1.0), ("pad", 0.0)])
 def test_pictures_get_one_size(tmp_path: Path, fit: str, edge: float) -> None:
     file = picture(tmp_path / "wide.png", size=(16, 8))
