@@ -21,7 +21,7 @@ from tests.pages import blocks, compare, run_page
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [p for p in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")) if p.is_file()]
-HEAVY = ("run", "train", "eval")
+HEAVY = ("run", "train", "eval", "export")
 """Verbs whose lines are only parsed here; tests/cli runs them."""
 
 

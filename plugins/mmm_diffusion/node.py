@@ -195,6 +195,12 @@ def ops() -> list[OpType]:
             rowwise=True,
             doc="The channels of two latents of one size, one after the other.",
         ),
+    ]
+
+
+def losses() -> list[OpType]:
+    """What a denoiser learns beside its prediction."""
+    return [
         op_type(
             "loss.variance",
             "mmm_diffusion.bound:variance_loss",
@@ -238,4 +244,4 @@ def composites() -> list[CompositeType]:
 
 def node_types() -> list[NodeType]:
     """Everything that this plugin offers."""
-    return [*schedulers(), *samplers(), *guidances(), *ops(), *composites()]
+    return [*schedulers(), *samplers(), *guidances(), *ops(), *losses(), *composites()]

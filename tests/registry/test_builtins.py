@@ -28,6 +28,7 @@ UNET = {
 }
 TIMES = {"times": {"steps": 4}}
 LABELS = torch.tensor([1, 3])
+ONE_TEXT = torch.zeros(2, 6, dtype=torch.int64)
 PICTURE = {"type": "image", "image": torch.rand(3, 4, 6)}
 CHAT = [
     [{"role": "user", "content": [PICTURE, {"type": "text", "text": "a red car"}]}],
@@ -63,7 +64,8 @@ class Letters:
 
 
 def used(registry: Registry, role: str, kind: str, **config: Any) -> Used:
-    return Used(role, kind, registry.models[kind].config(**config))
+    known = registry.models[kind]
+    return Used(role, kind, known.config(**config), known.methods)
 
 
 SETUPS: dict[str, dict[str, Any]] = {
@@ -171,7 +173,9 @@ SETUPS: dict[str, dict[str, Any]] = {
     "loss.cross_entropy": {"values": {"logits": torch.rand(2, 5), "labels": LABELS}},
     "loss.itg": {"uses": {"qformer": used(REGISTRY, "qformer", "adaptor.qformer", text=True, head=True)}},
     "loss.itm": {"values": {"labels": torch.tensor([1, 0])}},
-    "loss.next_token": {"values": {"documents": torch.zeros(2, 6, dtype=torch.int64)}},
+    "loss.language": {"uses": {"llm": used(REGISTRY, "llm", "llm.decoder")}},
+    "loss.next_token": {"values": {"documents": ONE_TEXT}},
+    "loss.next_token_at": {"values": {"documents": ONE_TEXT, "logits": torch.rand(2, 5, 8)}},
     "loss.perceptual": {"values": {"pred": [torch.rand(2, 3, 4, 4)], "target": [torch.rand(2, 3, 4, 4)]}},
     "loss.siglip": {"values": {"bias": torch.tensor(-1.0)}},
     "loss.triplet": {"config": {"margin": 9}},
