@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
@@ -36,15 +36,28 @@ class Replicas:
         models: the trained models, with `requires_grad` as it shall be. Sharding replaces their parameters: an
             optimiser must be made afterwards.
         sharded: cut weights, gradients and what the optimiser remembers into one shard for each rank.
+        uneven: models that a rank may not call where another does. Shards are gathered by all ranks or by none, so
+            these stay whole.
     """
 
-    def __init__(self, models: Mapping[str, nn.Module], ranks: Ranks, *, sharded: bool) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, nn.Module],
+        ranks: Ranks,
+        *,
+        sharded: bool,
+        uneven: Collection[str] = (),
+    ) -> None:
         self._ranks, self.sharded = ranks, sharded
+        self._uncut: list[nn.Parameter] = []
         whole = Together(models)
         if ranks.size == 1 and not sharded:
             self._run: nn.Module = whole
         elif sharded:
-            self._run = shard(whole, models.values(), ranks)
+            stay = [model for name, model in models.items() if name in uneven]
+            self._uncut = [w for w in whole.parameters() if w.dim() == 0]  # temperatures: nothing to cut
+            self._uncut += [w for model in stay for w in model.parameters() if w.dim()]
+            self._run = shard(whole, [m for m in models.values() if m not in stay], self._uncut, ranks)
         else:
             self._run = DistributedDataParallel(whole, find_unused_parameters=True)
 
@@ -57,6 +70,23 @@ class Replicas:
         if isinstance(self._run, DistributedDataParallel):
             return self._run.no_sync()
         return nullcontext()
+
+    def finish(self) -> None:
+        """After the last backward pass of a step: averages the gradients of weights that were not cut.
+
+        What no rank has a gradient of keeps none.
+        """
+        weights = [weight for weight in self._uncut if weight.requires_grad]
+        if not weights:
+            return
+        seen = self._ranks.total(torch.tensor([float(w.grad is not None) for w in weights]))
+        found = [weight for weight, n in zip(weights, seen.tolist(), strict=True) if n]
+        for dtype in dict.fromkeys(weight.dtype for weight in found):
+            same = [weight for weight in found if weight.dtype == dtype]
+            grads = [torch.zeros_like(w) if w.grad is None else w.grad for w in same]
+            flat = self._ranks.total(torch.cat([grad.flatten() for grad in grads])) / self._ranks.size
+            for weight, grad in zip(same, torch.split(flat, [w.numel() for w in same]), strict=True):
+                weight.grad = grad.view_as(weight)
 
     @contextmanager
     def whole(self) -> Iterator[None]:
@@ -71,31 +101,26 @@ class Replicas:
                 root.reshard()
 
 
-def shard(whole: Together, models: Iterable[nn.Module], ranks: Ranks) -> Together:
-    """FSDP2: every part of a model is gathered when it runs; what belongs to no part, for the whole step."""
+def shard(
+    whole: Together, models: Sequence[nn.Module], uncut: Sequence[nn.Parameter], ranks: Ranks
+) -> Together:
+    """FSDP2: every part of the models is gathered when it runs; what belongs to no part, for the whole step.
+
+    Args:
+        uncut: weights that stay as they are.
+    """
     mesh = init_device_mesh(ranks.device.type, (ranks.size,))
     for weight in whole.parameters():
-        weight.data = (
-            weight.data.contiguous()
-        )  # kernels in the order that a device likes better cannot be cut
-    scalars = {weight for weight in whole.parameters() if weight.dim() == 0}  # temperatures: nothing to cut
-    for weight in scalars:
-        if weight.requires_grad:
-            weight.register_hook(_average(ranks))  # type: ignore[no-untyped-call]
+        # Kernels in the order that a device likes better cannot be cut.
+        weight.data = weight.data.contiguous()
     for model in models:
         for part in _alone(model):
-            fully_shard(part, mesh=mesh, ignored_params=scalars)
-    root = fully_shard(whole, mesh=mesh, ignored_params=scalars)
-    with torch.no_grad():
-        whole(
-            lambda: torch.zeros(())
-        )  # parts learn whose they are in the first forward, which may be an evaluation
+            fully_shard(part, mesh=mesh, ignored_params={*uncut})
+    root = fully_shard(whole, mesh=mesh, ignored_params={*uncut})
+    with torch.no_grad():  # parts learn whose they are in the first forward, which may be an evaluation
+        whole(lambda: torch.zeros(()))
     root.reshard()
     return whole
-
-
-def _average(ranks: Ranks) -> Callable[[Tensor], Tensor]:
-    return lambda grad: ranks.total(grad) / ranks.size
 
 
 def _alone(model: nn.Module) -> Iterator[nn.Module]:

@@ -31,6 +31,7 @@ from mmm_graph.train.record import StageRecord, machine, versions
 from mmm_graph.train.sample_outputs import Samples, SampleTools
 from mmm_graph.train.seeds import derive_seed
 from mmm_graph.train.sharded import CutLike, Pieces, drop_folders, save_sharded
+from mmm_graph.train.skips import uneven_models
 from mmm_graph.train.snapshot import flat, put_back, take_snapshot, trainable
 from mmm_graph.train.speed import speed_row
 from mmm_graph.train.stage import Stage
@@ -83,7 +84,8 @@ class Session:
             self._built, stage.learns, seed=job.options.seed, continued=earlier_loras(begin.starts, job.out)
         )
         recompute_parts(self._built, stage.recompute)
-        self._turns = [Turn(stage, player, self._models, job.ranks) for player in stage.players]
+        uneven = uneven_models(stage.graph, job.registry)
+        self._turns = [Turn(stage, player, self._models, job.ranks, uneven) for player in stage.players]
         self._optimisers = [turn.optimiser for turn in self._turns]
         self._weights = flat(trainable(self._models))
         self._ema = Ema(self._weights, stage.ema) if stage.ema is not None else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -33,16 +33,25 @@ class Turn:
     Args:
         stage: which the player is of.
         models: all that are trained, by name; the player trains its own.
+        uneven: models that some rank may not call where others do.
 
     Attributes:
         optimiser: over the player's weights.
         whole: a context in which the models can run outside of a step.
     """
 
-    def __init__(self, stage: Stage, player: Player, models: Mapping[str, nn.Module], ranks: Ranks) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        player: Player,
+        models: Mapping[str, nn.Module],
+        ranks: Ranks,
+        uneven: Collection[str] = (),
+    ) -> None:
         self.stage, self.player, self.ranks = stage, player, ranks
         self.models = {name: models[name] for name in player.learns}
-        self._replicas = Replicas(self.models, ranks, sharded=stage.shard and ranks.size > 1)
+        sharded = stage.shard and ranks.size > 1
+        self._replicas = Replicas(self.models, ranks, sharded=sharded, uneven=uneven)
         self.whole = self._replicas.whole
         self.optimiser = build_optimiser(player.optim, player.config, self.models, player.groups)
         self._params = [w for group in self.optimiser.param_groups for w in group["params"]]
@@ -119,6 +128,7 @@ class Turn:
             with nullcontext() if is_last else self._replicas.silent():
                 own = None if shares is None else shares[i]
                 self._send_back(partial(self._loss, micro, own, leaves[i], weigh, found))
+        self._replicas.finish()
         return found
 
     def _pair_backward(

@@ -9,6 +9,7 @@ import json
 import re
 import tarfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from mmm_graph.runtime import build_models
 from mmm_graph.spec import GraphSpec, load_spec
 from mmm_graph.train.dry_run import StageCost, dry_run
 from mmm_graph.train.trainer import train
+from tests.train.graph_ranks import Case, run, run_ranks
 
 RECIPES = Path(__file__).resolve().parents[2] / "graphs" / "recipes"
 
@@ -227,6 +229,11 @@ TINY: Mapping[str, Mapping[str, str]] = {
 
 def tiny(recipe: str, data: Path, **sets: str) -> GraphSpec:
     """The recipe with small models and batches, whose stages have two steps."""
+    return load_spec(RECIPES / f"{recipe}.yaml", sets={**tiny_sets(recipe, data), **sets})
+
+
+def tiny_sets(recipe: str, data: Path) -> dict[str, str]:
+    """What makes it so."""
     path = RECIPES / f"{recipe}.yaml"
     spec = load_spec(path)
     assert spec.train is not None
@@ -238,7 +245,7 @@ def tiny(recipe: str, data: Path, **sets: str) -> GraphSpec:
             small |= {f"train.stages.{stage}.steps": "2", f"train.stages.{stage}.optim.warmup": "0"}
         elif written.epochs is not None:
             small[f"train.stages.{stage}.epochs"] = "2"
-    return load_spec(path, sets={**sets_of(recipe, data), **small, **sets})
+    return {**sets_of(recipe, data), **small}
 
 
 def at_random(*models: str) -> dict[str, str]:
@@ -277,6 +284,34 @@ def test_llava_tunes_what_the_projector_was_aligned_with(data: Path, tmp_path: P
     assert moved(aligned, load_file(out / "bridge.safetensors")) == set(aligned)
     old = load_file(vicuna)
     assert moved(old, load_file(out / "llm.safetensors")) == set(old)
+
+
+@pytest.mark.dist
+def test_a_rank_without_pictures_stays_with_the_others(data: Path, tmp_path: Path) -> None:
+    """One conversation a rank: one without a picture does not call the projector, whose gradient all average."""
+    stages, vicuna = ("pretrain", "instruct"), tmp_path / "vicuna.safetensors"
+    save_model(tiny("llava15", data, **at_random("vision", "llm")), "llm", vicuna)
+    sets = {
+        **tiny_sets("llava15", data),
+        **at_random("vision"),
+        **dict.fromkeys(("pretrain_batch", "instruct_batch"), "2"),
+        "models.llm.weights": f"file:{vicuna}",
+    }
+    for stage in stages:
+        keys = {"precision": "f32", "save_every": "null", "optim.config.eps": "1.0e-5", "shard": "false"}
+        sets |= {f"train.stages.{stage}.{key}": value for key, value in keys.items()}
+    whole = Case("ddp", "../recipes/llava15.yaml", stages, sets)
+    cut = replace(
+        whole, folder="fsdp", sets={**sets, **{f"train.stages.{stage}.shard": "true" for stage in stages}}
+    )
+    assert run_ranks(tmp_path, 2, [whole, cut]) is None
+    run(tmp_path, replace(whole, folder="one"))
+    for name in ("bridge", "llm"):
+        want = load_file(tmp_path / "one" / f"{name}.safetensors")
+        for folder in ("ddp", "fsdp"):
+            torch.testing.assert_close(
+                load_file(tmp_path / folder / f"{name}.safetensors"), want, atol=1e-5, rtol=0
+            )
 
 
 def test_llava_with_lora_leaves_vicuna_as_it_is(data: Path, tmp_path: Path) -> None:
