@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from torch import nn
 
+from mmm_graph.checkpoint.load import saved_names
 from mmm_graph.errors import InputError, Place, Problem, did_you_mean, problem
 from mmm_graph.graph.attached import type_of
 from mmm_graph.graph.graph import Graph, ModelNode
@@ -160,7 +161,7 @@ def _parts(where: Where, entries: Entries) -> tuple[str, ...] | None:
     found = [problem("E811", f"{model} has no part {p!r}", place, did_you_mean(p, parts)) for p in idle]
     chosen = tuple(part for part in parts if any(fnmatchcase(part, p) for p in patterns))
     bare = bare_parts(where)
-    if chosen and bare.issuperset(chosen):
+    if chosen and bare.issuperset(chosen) and not _has_weights(where, chosen):
         what = f"{model} has no weights to train in {', '.join(chosen)}"
         found.append(problem("E813", what, place, "name other parts, or leave the model out of `train:`"))
     lost = [part for part in chosen if part not in where.reached and part not in bare]
@@ -174,10 +175,17 @@ def _parts(where: Where, entries: Entries) -> tuple[str, ...] | None:
 
 
 def bare_parts(where: Where) -> frozenset[str]:
-    """Parts that have no weights, such as one that only selects tokens: there is nothing in them to reach."""
+    """Parts that declare no weights, such as one that only selects tokens: there is nothing in them to reach."""
     kind = type_of(where.node, where.registry) if where.node.host else where.registry.models[where.node.kind]
     rows = () if kind.parts is None else kind.parts(where.node.config)
     return frozenset(part.name for part in rows if not part.params)
+
+
+def _has_weights(where: Where, chosen: tuple[str, ...]) -> bool:
+    """Whether there are any all the same: a plugin need not declare how many."""
+    module = skeleton(where.node, type_of(where.node, where.registry))
+    names = part_names(where.graph, where.registry, where.model)
+    return any(part_of(name, names) in chosen for name in saved_names(module))
 
 
 def _lora(where: Where, module: nn.Module, said: LoraSpec, trained: tuple[str, ...]) -> LoraPlan:
