@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from mmm_graph.checkpoint.load import PARTS
 from mmm_graph.config import Config
@@ -106,15 +107,23 @@ def load_optimiser_state(
     State of weights that another optimiser has is left to that one.
     """
     index = {name: i for i, name in enumerate(_names(optimiser, weights))}
+    flat = [weight for group in optimiser.param_groups for weight in group["params"]]
     by_weight: dict[int, dict[str, Any]] = {}
     for name, value in state.items():
         path, _, key = name.rpartition("/")
         if path not in index:
             continue
-        own = value.clone() if isinstance(value, Tensor) else value  # torch would take the tensor itself
+        own = _laid_out(value, flat[index[path]]) if isinstance(value, Tensor) else value
         by_weight.setdefault(index[path], {})[key] = own
     fresh = optimiser.state_dict()
     optimiser.load_state_dict({"state": by_weight, "param_groups": fresh["param_groups"]})
+
+
+def _laid_out(value: Tensor, weight: Tensor) -> Tensor:
+    """A copy, since torch would take the tensor itself; in memory like its weight, which fused steps rely on."""
+    if value.shape != weight.shape or isinstance(value, DTensor):
+        return value.clone()
+    return torch.empty_like(weight, dtype=value.dtype).copy_(value)
 
 
 def _names(optimiser: torch.optim.Optimizer, weights: Weights) -> list[str]:
