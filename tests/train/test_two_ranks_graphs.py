@@ -77,9 +77,16 @@ GRAPHS = {
     "together": Recipe("vlm.yaml", ("together",), {"batch": "4"}),
     "lora": Recipe("vlm.yaml", ("tune_lora",), {"batch": "4"}),
 }
+
+
+def few(stage: str) -> dict[str, str]:
+    """A stage's data, which is drawn when it is opened."""
+    return {f"train.stages.{stage}.data.config.length": "64"}
+
+
 SMALL = {
-    "clip": replace(GRAPHS["clip"], sets={"batch": "8", **SMALL_TOWERS}, steps=5),
-    "together": replace(GRAPHS["together"], sets={"batch": "4", **SMALL_LLM}, steps=5),
+    "clip": replace(GRAPHS["clip"], sets={"batch": "8", **SMALL_TOWERS, **few("contrast")}, steps=5),
+    "together": replace(GRAPHS["together"], sets={"batch": "4", **SMALL_LLM, **few("align")}, steps=5),
     "ldm": replace(GRAPHS["ldm"], sets={"batch": "4", **SMALL_NET}, steps=5),
 }
 
