@@ -144,7 +144,6 @@ def test_small_graphs(tmp_path: Path) -> None:
     trained = {
         "clip_ddp": SMALL["clip"].case("clip_ddp", **eps),
         "ldm_fsdp": SMALL["ldm"].case("ldm_fsdp", **eps, **SHARD),
-        "together_ddp": vlm.case("together_ddp"),
         "together_fsdp": replace(vlm, sets={**vlm.sets, "batch": "2"}).case("together_fsdp", **more),
     }
     again = {"clip_ddp": 2, "ldm_fsdp": 3}
