@@ -148,7 +148,10 @@ def trained(out: Path, name: str) -> Mapping[str, Any]:
         command = ["train", str(graph), "--stages", training.stages, "-o", str(folder.relative_to(ROOT))]
         command += [word for key, value in training.sets.items() for word in ("--set", f"{key}={value}")]
         command += ["--seed", "0", "--dtype", "f16", "--resume"]
-        subprocess.run([sys.executable, "-m", "mmm_graph", *command], check=True, cwd=ROOT)
+        if status := subprocess.run(
+            [sys.executable, "-m", "mmm_graph", *command], check=False, cwd=ROOT
+        ).returncode:
+            raise SystemExit(status)  # it has said why
         done = json.loads(record.read_text())["stages"]
     stages: Mapping[str, Any] = done
     return stages
