@@ -18,32 +18,27 @@ def language_nodes() -> list[OpType | CompositeType]:
 
 def next_token() -> OpType:
     """loss.next_token."""
-    return op_type(
-        "loss.next_token",
-        "mmm_losses.language.ops:next_token",
-        logits="Logits[b,t,v]",
-        labels="Ids[b,t]",
-        **ABOUT,
-        returns=NUMBERS,
-        config=NextTokenConfig,
-        count="mmm_losses.language.ops:count_supervised",
-        doc="Cross entropy of each supervised token (label not -100), from the logits of the token before it.",
-        source=LLAVA,
-    )
+    doc = "Cross entropy of each supervised token (label not -100), from the logits of the token before it."
+    return _loss("next_token", "Logits[b,t,v]", doc)
 
 
 def next_token_at() -> OpType:
     """loss.next_token_at."""
+    doc = "loss.next_token from the logits of the places that tokens.learnt names, and of no others."
+    return _loss("next_token_at", "Logits[b,m,v]", doc)
+
+
+def _loss(name: str, logits: str, doc: str) -> OpType:
     return op_type(
-        "loss.next_token_at",
-        "mmm_losses.language.ops:next_token_at",
-        logits="Logits[b,m,v]",
+        f"loss.{name}",
+        f"mmm_losses.language.ops:{name}",
+        logits=logits,
         labels="Ids[b,t]",
         **ABOUT,
         returns=NUMBERS,
         config=NextTokenConfig,
         count="mmm_losses.language.ops:count_supervised",
-        doc="loss.next_token from the logits of the places that tokens.learnt names, and of no others.",
+        doc=doc,
         source=LLAVA,
     )
 

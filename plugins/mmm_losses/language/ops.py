@@ -42,8 +42,9 @@ def next_token(
         message = f"labels [{_said(labels)}] do not fit logits [{_said(logits)}]"
         hint = "link the labels that went through the same embeds.splice as the embeds"
         raise RunError(problem("E777", message, hint=hint))
-    column = torch.arange(labels.shape[1] - 1).expand(len(labels), -1)
-    return _cross_entropy(logits, column, labels, config, weights, segments, documents)
+    wanted = supervised_places(labels, documents)
+    column = torch.arange(labels.shape[1] - 1, device=wanted.device).expand_as(wanted)
+    return _cross_entropy(logits, column, wanted, labels, config, weights, segments)
 
 
 def next_token_at(
@@ -56,15 +57,14 @@ def next_token_at(
 ) -> dict[str, Tensor]:
     """`next_token` from the logits [b,m,v] of the places that `learnt_places` names, in their order."""
     wanted = supervised_places(labels, documents)
-    most = int(wanted.sum(1).max()) if wanted.numel() else 0
+    most = _most(wanted)
     if logits.shape[0] != len(labels) or logits.shape[1] < most:
         message = f"logits [{_said(logits)}] are not those of {most} tokens in each of {len(labels)} samples"
         hint = (
             "link the `places` of tokens.learnt, made of the same labels, to `logits_at`; loss.language does"
         )
         raise RunError(problem("E777", message, hint=hint))
-    column = (wanted.cumsum(1) - 1).clamp(min=0)
-    return _cross_entropy(logits, column, labels, config, weights, segments, documents)
+    return _cross_entropy(logits, _order(wanted), wanted, labels, config, weights, segments)
 
 
 def learnt_places(labels: Tensor, documents: Tensor | None = None) -> Tensor:
@@ -74,24 +74,32 @@ def learnt_places(labels: Tensor, documents: Tensor | None = None) -> Tensor:
     """
     wanted = supervised_places(labels, documents)
     rows, places = wanted.nonzero(as_tuple=True)
-    most = int(wanted.sum(1).max()) if wanted.numel() else 0
-    found = labels.new_zeros(len(labels), max(most, 1))
-    found[rows, (wanted.cumsum(1) - 1)[rows, places]] = places
+    found = labels.new_zeros(len(labels), max(_most(wanted), 1))
+    found[rows, _order(wanted)[rows, places]] = places
     return found
+
+
+def _most(wanted: Tensor) -> int:
+    """The most places that a sample has."""
+    return int(wanted.sum(1).max()) if wanted.numel() else 0
+
+
+def _order(wanted: Tensor) -> Tensor:
+    """[b,t-1], where a place that is wanted stands among those of its sample, from 0."""
+    return wanted.cumsum(1) - 1
 
 
 def _cross_entropy(
     logits: Tensor,
     column: Tensor,
+    wanted: Tensor,
     labels: Tensor,
     config: NextTokenConfig,
     weights: Tensor | None,
     segments: Tensor | None,
-    documents: Tensor | None,
 ) -> dict[str, Tensor]:
-    """Of logits [b,m,v]; column [b,t-1] says which of the m speak of a place."""
-    labels = labels.to(logits.device)
-    wanted = supervised_places(labels, documents)
+    """Of logits [b,m,v]; wanted [b,t-1] are the places that count, and column says which of the m speak of one."""
+    labels, wanted, column = (x.to(logits.device) for x in (labels, wanted, column))
     _check_rows(wanted, config)
     rows, places = wanted.nonzero(as_tuple=True)
     words = labels[:, 1:][rows, places]
@@ -102,7 +110,7 @@ def _cross_entropy(
     if config.reduction == "sample":
         each = each / (every * wanted).sum(1)[rows]
     settings = Settings(config.smoothing, config.z_loss, config.chunk)
-    tokens = rows * logits.shape[1] + column.to(logits.device)[rows, places]
+    tokens = rows * logits.shape[1] + column[rows, places]
     # A weight of 0 in a sample of such weights is no share of anything.
     loss, right = chunked_cross_entropy(
         logits.flatten(0, 1), tokens, words, (each / count).nan_to_num(0.0), settings
