@@ -75,7 +75,7 @@ def main() -> None:
         "-o", "--out", type=Path, default=Path("out/compare"), help="folder of the trainings; from the root"
     )
     args = parser.parse_args()
-    for row in TABLES[args.table](ROOT / args.out):
+    for row in TABLES[args.table](args.out):
         print("| " + " | ".join(row) + " |")
 
 
@@ -122,7 +122,10 @@ def adaptors(out: Path) -> list[Sequence[str]]:
             (
                 label,
                 *(percent(stage["metrics"]["exact.match"]) for stage in stages),
-                *(f"{sum(numbers(out / name, model) for model in stage['models']):,}" for stage in stages),
+                *(
+                    f"{sum(numbers(ROOT / out / name, model) for model in stage['models']):,}"
+                    for stage in stages
+                ),
                 *(f"{stage['seconds'] / stage['steps']:.2f}" for stage in stages),
             )
         )
@@ -136,25 +139,32 @@ TABLES = {"losses": losses, "readers": readers, "adaptors": adaptors}
 
 
 def trained(out: Path, name: str) -> Mapping[str, Any]:
-    """The record of a training, which is done if it is not there."""
-    training, folder = TRAININGS[name], out / name
+    """The record of a training in the folder out/name, which is done if it is not there."""
+    training, folder = TRAININGS[name], ROOT / out / name
     if training.after and not folder.exists():
         trained(out, training.after)
-        shutil.copytree(out / training.after, folder)
+        shutil.copytree(ROOT / out / training.after, folder)
     record = folder / "train.json"
     done = json.loads(record.read_text())["stages"] if record.exists() else {}
     if set(training.stages.split(",")) - set(done):
-        graph = (HERE / f"{training.graph}.yaml").relative_to(ROOT)
-        command = ["train", str(graph), "--stages", training.stages, "-o", str(folder.relative_to(ROOT))]
-        command += [word for key, value in training.sets.items() for word in ("--set", f"{key}={value}")]
-        command += ["--seed", "0", "--dtype", "f16", "--resume"]
-        if status := subprocess.run(
-            [sys.executable, "-m", "mmm_graph", *command], check=False, cwd=ROOT
-        ).returncode:
-            raise SystemExit(status)  # it has said why
+        sets = [word for key, value in training.sets.items() for word in ("--set", f"{key}={value}")]
+        launch(training.graph, out / name, "--stages", training.stages, *sets, "--resume")
         done = json.loads(record.read_text())["stages"]
     stages: Mapping[str, Any] = done
     return stages
+
+
+def launch(graph: str, out: Path, *words: str) -> None:
+    """Train a graph of this folder as the shipped weights were.
+
+    Raises:
+        SystemExit: it failed, and has said why.
+    """
+    file = (HERE / f"{graph}.yaml").relative_to(ROOT)  # no machine path in the record
+    command = ["train", str(file), *words, "-o", str(out), "--seed", "0", "--dtype", "f16"]
+    status = subprocess.run([sys.executable, "-m", "mmm_graph", *command], check=False, cwd=ROOT).returncode
+    if status:
+        raise SystemExit(status)
 
 
 def numbers(folder: Path, model: str) -> int:

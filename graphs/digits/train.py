@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -32,29 +30,11 @@ def main() -> None:
     begin = time.perf_counter()
     for name in args.names or (*DRAW, *READ):
         if name in DRAW:
-            out = draw(ROOT / args.out, name)
+            compare.launch(name, args.out / name)
         else:
-            compare.trained(ROOT / args.out, READ[name])
-            out = ROOT / args.out / READ[name]
-        keep(out, HERE / "weights" / name)
+            compare.trained(args.out, READ[name])
+        keep(ROOT / args.out / READ.get(name, name), HERE / "weights" / name)
         print(f"{name}: done after {(time.perf_counter() - begin) / 60:.1f} minutes")
-
-
-def draw(out: Path, name: str) -> Path:
-    """Train all stages of a graph that draws; returns the folder."""
-    graph = (HERE / f"{name}.yaml").relative_to(ROOT)  # no machine path in the record
-    command = [
-        "train",
-        str(graph),
-        "-o",
-        str((out / name).relative_to(ROOT)),
-        "--seed",
-        "0",
-        "--dtype",
-        "f16",
-    ]
-    subprocess.run([sys.executable, "-m", "mmm_graph", *command], check=True, cwd=ROOT)
-    return out / name
 
 
 def keep(out: Path, target: Path) -> None:

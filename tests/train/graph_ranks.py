@@ -74,6 +74,7 @@ def run_ranks(out: Path, ranks: int, cases: Sequence[Case]) -> MmmError | None:
 def main() -> None:
     """As one rank."""
     follow_launcher()
+    # Curves take longer than the trainings here; tests/train/test_curve.py draws them.
     trainer._draw = lambda *_: None  # type: ignore[assignment]
     out, cases = Path(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text())
     try:
