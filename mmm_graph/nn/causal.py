@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mmm_graph.nn import kv_cache
 from mmm_graph.nn.fused import Projections
+from mmm_graph.nn.last_token import chosen
 from mmm_graph.nn.linear import RowLinear
 from mmm_graph.nn.rotary import Turn, turn
 from mmm_graph.parallel.few_rows import can_take, kernels
@@ -67,6 +68,7 @@ class CausalAttention(nn.Module):
         mask: Tensor | None = None,
         cache: Tensor | None = None,
         at: int = 0,
+        places: Tensor | None = None,
     ) -> Tensor:
         """Tokens that follow each other; with a cache they are its places up to `at`, and see what is before them.
 
@@ -75,15 +77,22 @@ class CausalAttention(nn.Module):
             mask: added to the scores of these tokens and all places up to `at`; None = all before.
             cache: [2,b,m,T,k], written to. Several tokens at once are its first ones, or have a mask.
             at: the place after the last of these tokens.
+            places: [b,m] the tokens whose outputs are wanted, b m d; None: all. Not with a cache.
         """
         one = None
         if mask is None and cache is not None and x.shape[1] == 1:
             one = self.attend_one(x, rope, cache, at)
-        out: Tensor = self.out(self.seen(x, rope, mask, cache, at) if one is None else one)
+        out: Tensor = self.out(self.seen(x, rope, mask, cache, at, places) if one is None else one)
         return out
 
-    def seen(
-        self, x: Tensor, rope: Turn | None, mask: Tensor | None, cache: Tensor | None, at: int
+    def seen(  # noqa: PLR0913 - as forward
+        self,
+        x: Tensor,
+        rope: Turn | None,
+        mask: Tensor | None,
+        cache: Tensor | None,
+        at: int,
+        places: Tensor | None = None,
     ) -> Tensor:
         """What the heads see, side by side: b t (n k)."""
         batch, length = x.shape[:2]
@@ -95,9 +104,11 @@ class CausalAttention(nn.Module):
             first = self.first(at) if length == 1 else 0
             k, v = kv_cache.view(cache, first, at)
             mask = mask if mask is None or not first else mask[..., first:]
-        if length == 1:  # the heads of a group are as queries that see the same keys
+        if length == 1 and places is None:  # the heads of a group are as queries that see the same keys
             folded = q.view(batch, self.num_kv_heads, self.group, self.head_dim)
             return F.scaled_dot_product_attention(folded, k, v, attn_mask=mask).reshape(batch, 1, -1)
+        if places is not None:
+            q, mask = chosen(q, places), rows_of(mask, places, length)
         return self.attend(q.transpose(1, 2), k, v, mask).transpose(1, 2).flatten(2)
 
     def first(self, at: int) -> int:
@@ -135,3 +146,11 @@ class CausalAttention(nn.Module):
         if self.group > 1:
             k, v = (x.repeat_interleave(self.group, 1) for x in (k, v))
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
+
+
+def rows_of(mask: Tensor | None, places: Tensor, length: int) -> Tensor:
+    """What tokens at `places` [b,m] see of so many: [b,1,m,t], of the mask of all [b or 1,1,t,t] or what is before."""
+    if mask is None:
+        return (torch.arange(length, device=places.device) <= places[..., None])[:, None]
+    every = mask.expand(len(places), -1, -1, -1).transpose(1, 2)
+    return chosen(every, places).transpose(1, 2)

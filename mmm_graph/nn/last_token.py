@@ -33,10 +33,9 @@ class LastToken(nn.Module):
         return {"hidden": hidden, "features": hidden[:, 0]}
 
 
-class ChosenTokens(nn.Module):
-    """hidden [b,t,d], places [b,m] in the text -> hidden and features [b,m,d], of the tokens that are there."""
-
-    def forward(self, state: State) -> dict[str, Tensor]:
-        hidden, places = need(state, "hidden", READER), need(state, "places", READER)
-        hidden = hidden.gather(1, places[..., None].expand(-1, -1, hidden.shape[-1]))
-        return {"hidden": hidden, "features": hidden}
+def chosen(x: Tensor, places: Tensor | None) -> Tensor:
+    """Of tokens [b,t,...] those at the places [b,m]; all of them where there are no places."""
+    if places is None:
+        return x
+    index = places.view(*places.shape, *(1 for _ in x.shape[2:])).expand(-1, -1, *x.shape[2:])
+    return x.gather(1, index)  # its backward has one order of sums, that of an index has not

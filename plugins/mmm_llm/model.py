@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mmm_graph.nn import kv_cache
 from mmm_graph.nn.causal import CausalAttention
 from mmm_graph.nn.gated import GatedUnit
-from mmm_graph.nn.last_token import ChosenTokens, Hidden, LastToken
+from mmm_graph.nn.last_token import Hidden, LastToken, chosen
 from mmm_graph.nn.linear import Logits
 from mmm_graph.nn.mlp import Mlp
 from mmm_graph.nn.one_token import OneToken
@@ -34,7 +34,7 @@ class Decoder(nn.Module):
         )
         self.parts.update({f"block{i}": Block(config, i) for i in range(config.depth)})
         norm = make_norm(config) if config.final_norm else nn.Identity()
-        self.parts.update({"norm": Hidden(norm), "chosen": ChosenTokens(), "last": LastToken(), "head": head})
+        self.parts.update({"norm": Hidden(norm), "last": LastToken(), "head": head})
         if config.tied:
             head.out.weight = embed.token.weight
             if head.extra is not None and embed.extra is not None:
@@ -51,12 +51,14 @@ class Block(nn.Module):
     """x + attn(norm(x)), x + mlp(norm(x)), or the norms after the sums: h, rope, mask, cache -> h, cache.
 
     Without `room` and cache nothing is kept; with `room` it makes a cache of the prompt, which then grows in place.
-    What `prefix` says of a prompt is taken from earlier ones, and kept for later ones.
+    What `prefix` says of a prompt is taken from earlier ones, and kept for later ones. The last block goes on with the
+    tokens at `places` [b,m] alone, if there are any: what the others would become nobody reads.
     """
 
     def __init__(self, config: DecoderConfig, index: int) -> None:
         super().__init__()
         self.own, self.mask = f"cache.block{index}", "near" if config.windows(index) else "mask"
+        self.is_last = index == config.depth - 1
         self.is_turned, self.pre_norm = config.rope is not None, config.pre_norm
         self.one_token = OneToken(config.window if config.windows(index) else None)
         self.prefixes = PrefixStore()
@@ -80,16 +82,17 @@ class Block(nn.Module):
         if word is not None and cache is not None:
             self.prefixes.fill(cache, word)
         rope = state.get("rope") if self.is_turned else None
+        places = state.get("places") if self.is_last else None
         one = None
         if self.pre_norm and h.shape[1] == 1 and cache is not None and state.get(self.mask) is None:
             one = self.one_token(self, h, rope, cache, at)
         if one is not None:
             h = one
         elif self.pre_norm:
-            h = h + self.attn(self.norm1(h), rope, state.get(self.mask), cache, at)
+            h = chosen(h, places) + self.attn(self.norm1(h), rope, state.get(self.mask), cache, at, places)
             h = h + self.mlp(self.norm2(h))
         else:
-            h = self.norm1(h + self.attn(h, rope, state.get(self.mask), cache, at))
+            h = self.norm1(chosen(h, places) + self.attn(h, rope, state.get(self.mask), cache, at, places))
             h = self.norm2(h + self.mlp(h))
         if word is not None and cache is not None:
             self.prefixes.keep(cache, word)

@@ -14,8 +14,8 @@ TOKENS = 512
 
 
 def decoder_parts(config: DecoderConfig) -> tuple[Part, ...]:
-    """Embedding, what goes before the blocks (of a prompt, of one token more), blocks, norm, the tokens that are wanted
-    (some, or the last), logits."""
+    """Embedding, what goes before the blocks (of a prompt, of one token more), blocks, norm, the last token,
+    logits."""
     tokens, width = counted_tokens(config), config.width
     h, made = {"h": tokens * width}, ("h", *turns(config), *masks(config), "at", "cache.rows")
     first = h | dict.fromkeys(turns(config), 2 * tokens * config.head_dim)
@@ -59,7 +59,6 @@ def decoder_parts(config: DecoderConfig) -> tuple[Part, ...]:
         ),
         *(block(config, i) for i in range(config.depth)),
         Part("norm", ("h",), ("hidden", "features"), *norm_cost(config).fields, out, text=text),
-        Part("chosen", ("hidden", "places"), ("hidden", "features"), *Cost().fields, out, text=text),
         Part("last", ("hidden",), ("hidden", "features"), *Cost().fields, one, text=replace(text, last=True)),
         Part(
             "head",
@@ -76,10 +75,11 @@ def decoder_parts(config: DecoderConfig) -> tuple[Part, ...]:
 
 
 def block(config: DecoderConfig, i: int) -> Part:
-    """One block; `cache.block{i}` stays where the block is."""
+    """One block; `cache.block{i}` stays where the block is. The last one is asked for some places only by logits_at."""
     mask = "near" if config.windows(i) else "mask"
     own = f"cache.block{i}"
     reads = ("h", *turns(config), mask, "at", "room", "order", "prefix", own)
+    reads += ("places",) if i == config.depth - 1 else ()
     keys = 2 * counted_tokens(config) * config.num_kv_heads * config.head_dim
     sizes = {"h": counted_tokens(config) * config.width, own: keys}
     found = block_cost(config)
@@ -172,8 +172,8 @@ def logits_path(config: DecoderConfig, call: object) -> tuple[str, ...]:
 
 
 def logits_at_path(config: DecoderConfig, call: object) -> tuple[str, ...]:
-    """All tokens, of which the logits of some are wanted."""
-    return ("enter", *block_names(config), "norm", "chosen", "head")
+    """All tokens, of which the logits of some are wanted: the last block leaves out the others."""
+    return logits_path(config, call)
 
 
 def prefill_path(config: DecoderConfig, call: object) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mmm_graph.errors import RunError
-from mmm_graph.nn.last_token import ChosenTokens, Hidden, LastToken
+from mmm_graph.nn.last_token import Hidden, LastToken, chosen
 
 
 def test_only_the_last_token_is_left() -> None:
@@ -22,7 +22,6 @@ def test_only_the_last_token_is_left() -> None:
 
 
 def test_chosen_tokens_are_left_in_the_order_in_which_they_are_named() -> None:
-    hidden, places = torch.randn(2, 5, 4), torch.tensor([[3, 0], [4, 4]])
-    found = ChosenTokens()({"hidden": hidden, "places": places})
-    want = torch.stack([hidden[0, [3, 0]], hidden[1, [4, 4]]])
-    assert torch.equal(found["hidden"], want) and found["features"] is found["hidden"]
+    x, places = torch.randn(2, 5, 4), torch.tensor([[3, 0], [4, 4]])
+    assert torch.equal(chosen(x, places), torch.stack([x[0, [3, 0]], x[1, [4, 4]]]))
+    assert chosen(x, None) is x

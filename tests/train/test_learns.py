@@ -102,16 +102,16 @@ def test_refuses_before_anything_is_built(tmp_path: Path, trained: str, code: st
 
 
 def test_parts_without_weights_need_no_loss(tmp_path: Path) -> None:
-    """`chosen` only picks tokens, and no call of the stage uses it."""
-    assert plan(tmp_path, '{parts: ["block*", chosen]}').learns["llm"].parts == ("block0", "block1", "chosen")
+    """`last` only picks a token, and no call of the stage uses it."""
+    assert plan(tmp_path, '{parts: ["block*", last]}').learns["llm"].parts == ("block0", "block1", "last")
     assert plan(tmp_path, '{parts: ["*"]}').learns["llm"].parts is None
-    with pytest.raises(InputError, match=r"E813.*llm has no weights to train in chosen, last"):
-        plan(tmp_path, "{parts: [chosen, last]}")
+    with pytest.raises(InputError, match=r"E813.*llm has no weights to train in last"):
+        plan(tmp_path, "{parts: [last]}")
     with pytest.raises(InputError, match=r"E812.*no loss reaches llm parts embed\b"):
         text = GRAPH.replace(
             "e:  {call: llm.embed, in: {ids: $data.ids}}", "e:  {op: toy.embeds, in: {ids: $data.ids}}"
         )
-        plan(tmp_path, "{parts: [embed, chosen, head]}", text)
+        plan(tmp_path, "{parts: [embed, last, head]}", text)
 
 
 def test_rows_are_of_what_a_loss_reaches(tmp_path: Path) -> None:

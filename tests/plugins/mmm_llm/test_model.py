@@ -7,13 +7,16 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmm_graph.errors import RunError
+from mmm_graph.nn.last_token import chosen
+from mmm_graph.nn.parts import run_parts
 from mmm_graph.parallel.exchange import install
 from mmm_graph.parallel.sharded import Groups, ShardConfig, Sharded
 from mmm_graph.parallel.tensor import shard_weights
 from mmm_graph.parallel.thread_group import run_members
 from mmm_llm.config import DecoderConfig
 from mmm_llm.model import Decoder
-from tests.plugins.mmm_llm.tiny import greedy, logits, prefill, step
+from mmm_llm.parts import logits_at_path
+from tests.plugins.mmm_llm.tiny import embed, greedy, logits, prefill, step
 
 SMALL = {
     **{"vocab_size": 40, "max_length": 32, "width": 16, "depth": 2, "num_heads": 4, "num_kv_heads": 2},
@@ -45,6 +48,20 @@ class Made(TorchDispatchMode):
             if isinstance(x, torch.Tensor) and x.untyped_storage().data_ptr() not in known:
                 self.largest = max(self.largest, x.untyped_storage().nbytes())
         return out
+
+
+@pytest.mark.parametrize("mask", [None, LEFT], ids=["whole", "padded"])
+@pytest.mark.parametrize("more", [{}, {"window": 3, "depth": 1}, {**LEARNED, "pre_norm": False}], ids=str)
+def test_logits_at_places_are_those_among_all(more, mask):
+    """The last block does no work for the others."""
+    model, config = decoder(**more)
+    places = torch.tensor([[5, 2], [3, 5], [5, 5]])
+    state = {"embeds": embed(model, IDS), **({} if mask is None else {"mask": mask})}
+    some = run_parts(model.parts, logits_at_path(config, None), {**state, "places": places})
+    every = model(state)
+    for name in ("logits", "hidden"):
+        torch.testing.assert_close(some[name], chosen(every[name], places), rtol=0, atol=1e-5)
+    assert some["h"].shape == (3, 2, 16)
 
 
 @pytest.mark.parametrize("mask", [None, LEFT])

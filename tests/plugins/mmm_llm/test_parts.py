@@ -70,7 +70,8 @@ def test_table_is_true_of_the_module(name):
         begun = checked(there, table, {"embeds": embeds, "room": 0}, prefill_path(config, None))
     assert whole["logits"].shape == (1, 40, 50) and whole["cache.block0"] is None is whole["at"]
     some = checked(
-        there, table, {"embeds": embeds, "places": torch.zeros(1, 3).long()}, logits_at_path(config, None)
+        *(there, table, {"embeds": embeds, "places": torch.zeros(1, 3, device="meta").long()}),
+        logits_at_path(config, None),
     )
     assert some["logits"].shape == (1, 3, 50) and some["hidden"].shape == (1, 3, 16)
     assert begun["logits"].shape == (1, 50) and begun["hidden"].shape == (1, 1, 16) and begun["at"] == 40
