@@ -85,7 +85,7 @@ class CausalAttention(nn.Module):
         out: Tensor = self.out(self.seen(x, rope, mask, cache, at, places) if one is None else one)
         return out
 
-    def seen(  # noqa: PLR0913 - as forward
+    def seen(
         self,
         x: Tensor,
         rope: Turn | None,
