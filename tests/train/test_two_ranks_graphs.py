@@ -3,8 +3,9 @@
 Two processes sum in another order than one, so their gradients differ by rounding, about 1e-6 of their norm. Adam
 divides each number of the gradient by its own size: where that is only rounding (a key's bias, to which attention is
 blind, has no gradient at all) even its sign is, and the weight may go either way. So two runs of a recipe agree in
-their losses, and weights that have no such places agree too (`vlm`); with an `eps` above the rounding, all weights do.
-That nothing else is behind it is shown for the first step, whose differences are Adam's formula of the two gradients.
+their losses, and in most weights (of the VLM after three stages all but one, by 1.5e-5); with an `eps` above the
+rounding, in all. That nothing else is behind it is shown for the first step, whose differences are Adam's formula of
+the two gradients.
 """
 
 from __future__ import annotations
@@ -162,7 +163,7 @@ def test_small_graphs(tmp_path: Path) -> None:
 def test_two_ranks_train_as_one(tmp_path: Path, name: str) -> None:
     """Twenty steps of each stage; and going on in the middle of it, which changes no bit."""
     recipe = GRAPHS[name]
-    eps = {} if recipe.graph == "vlm.yaml" else {"optim__config__eps": str(EPS)}
+    eps = {} if name == "lora" else {"optim__config__eps": str(EPS)}  # whose optimiser is that of another stage
     cases = [recipe.case("ddp", **eps), recipe.case("fsdp", **eps, **SHARD)]
     before = 20 * (len(recipe.stages) - 1)
     again = [part for case, step in zip(cases, (7, 13), strict=True) for part in stopped(case, before + step)]
