@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import SecretStr
@@ -20,7 +20,6 @@ from mmm_graph.api.inputs import FILES, make_request
 from mmm_graph.api.models import Models
 from mmm_graph.api.needs import models_for, of_same_models
 from mmm_graph.api.origin import Origin, make_origin
-from mmm_graph.api.samples import SAMPLE_TOOLS
 from mmm_graph.api.weights import check_weights, write_weights
 from mmm_graph.errors import InputError, MmmError, Problem, did_you_mean, problem
 from mmm_graph.graph.compile import compile_graph
@@ -34,12 +33,11 @@ from mmm_graph.runtime.events import Event, Request, Result
 from mmm_graph.runtime.world import World
 from mmm_graph.spec import dump_spec, load_spec, with_values
 from mmm_graph.spec.plan_file import NamedPlan, find_plan
-from mmm_graph.train.options import TrainOptions
-from mmm_graph.train.outputs import write_graph
-from mmm_graph.train.record import StageRecord
-from mmm_graph.train.trainer import train as run_training
 from mmm_graph.view.svg import to_svg
 from mmm_graph.view.text import to_text
+
+if TYPE_CHECKING:
+    from mmm_graph.train.record import StageRecord
 
 Observer = Callable[[Event], None]
 Branches = Literal["batched", "turn"]
@@ -164,6 +162,11 @@ class Session:
         Raises:
             InputError: the file cannot be trained, and why. RunError, Cancelled: see mmm_graph.train.
         """
+        # A second of imports that running a graph has no use for.
+        from mmm_graph.api.samples import SAMPLE_TOOLS
+        from mmm_graph.train.options import TrainOptions
+        from mmm_graph.train.trainer import train as run_training
+
         chosen = TrainOptions(device=str(self.device), **options)
         folder = Path(out)
         more: dict[str, Any] = {"options": chosen, "cancel": self._cancel, "sample_tools": SAMPLE_TOOLS}
@@ -176,6 +179,8 @@ class Session:
 
         LoRAs that are merged are in the weights, and no longer in the file; those that are live stay where they are.
         """
+        from mmm_graph.train.outputs import write_graph
+
         target, nodes = Path(folder), self.graph.models
         saved = [name for name, node in nodes.items() if self.registry.models[node.kind].weights]
         write_weights({name: self._models.get(nodes, name) for name in saved}, target)

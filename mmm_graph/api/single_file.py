@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
-
 from mmm_graph.checkpoint.load import Weights
 from mmm_graph.checkpoint.reader import open_checkpoint
 from mmm_graph.errors import InputError, problem
@@ -14,6 +12,7 @@ from mmm_graph.graph.graph import ModelNode
 from mmm_graph.registry import Foreign, Registry, resolve
 from mmm_graph.registry.foreign import recognise
 from mmm_graph.registry.weight_files import PICKLES
+from mmm_graph.runtime.construct import on_meta
 
 SHOWN = 8
 
@@ -47,7 +46,7 @@ def check_file(foreign: Foreign, models: Mapping[str, ModelNode], registry: Regi
         link, _, prefix = (node.weights or "").partition("#")
         if link != foreign.link or not kind.weights:
             continue
-        with torch.device("meta"):
+        with on_meta():
             module = resolve(kind.builder)(node.config)
         what = f"weights of {node.name}"
         Weights(module, checkpoint, prefix=prefix, layouts=kind.layouts, config=node.config, what=what)

@@ -13,7 +13,6 @@ from weakref import WeakSet
 
 import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
 
 from mmm_graph.checkpoint.load import Weights
 from mmm_graph.checkpoint.reader import hash_file, open_checkpoint
@@ -30,7 +29,7 @@ from mmm_graph.registry.node_type import ModelType, resolve
 from mmm_graph.registry.registry import Registry
 from mmm_graph.registry.source import Source, resolve_source
 from mmm_graph.runtime.attach import add_loras, check_merged, check_parts, digest, find_loras, fit_loras
-from mmm_graph.runtime.construct import constructed, naming
+from mmm_graph.runtime.construct import SkipInit, constructed, naming, on_meta
 from mmm_graph.runtime.offload import Offload, offload_from_host, offload_to_disk, stream_parts
 from mmm_graph.runtime.prefixes import Prefixes
 from mmm_graph.runtime.quantize import quantize_built, quantizer
@@ -287,7 +286,7 @@ def _load(built: Built, device: torch.device) -> tuple[nn.Module, Offload | None
     """
     assert built.source is not None
     node = built.node
-    with torch.device("meta"):
+    with on_meta():
         module = constructed(built.node, built.type)
     checkpoint = open_checkpoint(built.source.path)
     check_merged(checkpoint, node, built.loras)
@@ -312,7 +311,7 @@ def _load(built: Built, device: torch.device) -> tuple[nn.Module, Offload | None
     add_loras(module, node, loras, keep)
     _keep_parts(module, built.parts)
     if any(b.is_meta for b in module.buffers()):
-        with _SkipInit():
+        with SkipInit():
             _copy_buffers(constructed(built.node, built.type), module, device)
     return module.eval(), room
 
@@ -342,20 +341,6 @@ def _copy_buffers(source: nn.Module, module: nn.Module, device: torch.device) ->
         path, _, leaf = name.rpartition(".")
         if old.is_meta:
             module.get_submodule(path)._buffers[leaf] = source.get_buffer(name).to(device)
-
-
-class _SkipInit(TorchFunctionMode):
-    """Inside, parameters are allocated but not initialised, which leaves their memory untouched."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        if args and isinstance(args[0], nn.Parameter) and getattr(func, "__name__", "") in _FILLS:
-            return args[0]
-        return func(*args, **(kwargs or {}))
-
-
-_FILLS = frozenset(["normal_", "uniform_", "fill_", "zero_", "erfinv_", "mul_", "add_", "clamp_", "copy_"])
 
 
 def _dtype(built: Built) -> torch.dtype | None:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+from mmm_graph.train.cut import is_cut, whole
 
 
 def clip_gradients(params: Sequence[nn.Parameter], limit: float | None) -> Tensor:
@@ -16,15 +17,11 @@ def clip_gradients(params: Sequence[nn.Parameter], limit: float | None) -> Tenso
     Args:
         limit: gradients of a larger norm are scaled down to it; None = none are.
     """
-    sorts = [[p for p in params if isinstance(p, DTensor) == sharded] for sharded in (False, True)]
+    sorts = [[p for p in params if is_cut(p) == sharded] for sharded in (False, True)]
     sorts = [sort for sort in sorts if any(p.grad is not None for p in sort)]
-    norms = [_whole(get_total_norm([p.grad for p in sort if p.grad is not None])) for sort in sorts]
+    norms = [whole(get_total_norm([p.grad for p in sort if p.grad is not None])) for sort in sorts]
     norm = norms[0] if len(norms) == 1 else torch.stack(norms).norm() if norms else torch.zeros(())
     if limit is not None:
         for sort in sorts:
             clip_grads_with_norm_(sort, limit, norm)
     return norm
-
-
-def _whole(norm: Tensor) -> Tensor:
-    return norm.full_tensor() if isinstance(norm, DTensor) else norm

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 
 from mmm_graph.checkpoint.lora import NET, PEFT
 from mmm_graph.checkpoint.lora_fit import WEIGHT, read_lora
@@ -23,6 +22,7 @@ from mmm_graph.registry.source import Source
 from mmm_graph.runtime import Built
 from mmm_graph.runtime.attach import MERGED, fit_loras
 from mmm_graph.runtime.construct import skeleton
+from mmm_graph.train.cut import whole
 from mmm_graph.train.grow import factors_of
 from mmm_graph.train.learns import LoraPlan
 
@@ -67,19 +67,13 @@ def save_lora(path: Path, plan: LoraPlan, built: Built, *, dtype: torch.dtype, w
     words = find_words(built.node, built.type, plan.layers)
     tensors: dict[str, Tensor] = {}
     for layer, factors in factors_of(built.object, plan.layers).items():
-        down, up = whole(factors.down).to(dtype), whole(factors.up).to(dtype)
+        down, up = whole(factors.down.detach()).to(dtype), whole(factors.up.detach()).to(dtype)
         is_flat = len(words.shapes.get(f"{words.modules[layer]}{WEIGHT}", down.shape)) == 2
         tensors[words.tensor(layer, "A")] = down.flatten(1) if is_flat else down
         tensors[words.tensor(layer, "B")] = up if is_flat else up[..., None, None]
     settings = {words.setting(key): value for key, value in peft_settings(plan, words).items()}
     if writes:  # one key of the header: their order is nowhere fixed, and equal LoRAs are equal files
         save_tensors(tensors, path, metadata={SETTINGS: json.dumps(settings, sort_keys=True)})
-
-
-def whole(tensor: Tensor) -> Tensor:
-    """A tensor without its gradient, with all its shards."""
-    tensor = tensor.detach()
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def peft_settings(plan: LoraPlan, words: Words) -> dict[str, Any]:

@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from mmm_graph.checkpoint.load import PARTS
 from mmm_graph.config import Config
 from mmm_graph.nn.chosen_rows import ChosenRows
 from mmm_graph.nn.lora_factors import LoraFactors
 from mmm_graph.registry.node_type import OptimType, resolve
+from mmm_graph.train.cut import is_cut
 
 Weights = Mapping[str, Mapping[str, nn.Parameter]]
 """Trainable weights by model and name."""
@@ -121,7 +121,7 @@ def load_optimiser_state(
 
 def _laid_out(value: Tensor, weight: Tensor) -> Tensor:
     """A copy, since torch would take the tensor itself; in memory like its weight, which fused steps rely on."""
-    if value.shape != weight.shape or isinstance(value, DTensor):
+    if value.shape != weight.shape or is_cut(value):
         return value.clone()
     return torch.empty_like(weight, dtype=value.dtype).copy_(value)
 

@@ -18,9 +18,10 @@ from mmm_graph.nn.stand_in import names_beside
 from mmm_graph.runtime import Built
 from mmm_graph.runtime.attach import merged_header
 from mmm_graph.spec import GraphSpec, dump_spec, dump_tree, load_spec
+from mmm_graph.train.cut import whole
 from mmm_graph.train.files import write_text
 from mmm_graph.train.learns import Learns
-from mmm_graph.train.lora_file import lora_path, save_lora, whole
+from mmm_graph.train.lora_file import lora_path, save_lora
 from mmm_graph.train.start import Start
 
 DTYPES: Mapping[str, torch.dtype] = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
@@ -85,8 +86,8 @@ def save_model(
 
 
 def _cast(tensor: Tensor, dtype: torch.dtype, rows: ChosenRows | None) -> Tensor:
-    found = whole(tensor)
-    found = found if rows is None else rows.put_into(found, whole(rows.embed))
+    found = whole(tensor.detach())
+    found = found if rows is None else rows.put_into(found, whole(rows.embed.detach()))
     narrows = found.is_floating_point() and found.element_size() >= dtype.itemsize
     return found.to(dtype) if narrows else found
 

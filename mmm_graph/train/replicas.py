@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from mmm_graph.train.ranks import Ranks
+
+if TYPE_CHECKING:
+    from torch.distributed.fsdp import FSDPModule
 
 
 class Together(nn.Module):
@@ -50,6 +51,7 @@ class Replicas:
     ) -> None:
         self._ranks, self.sharded = ranks, sharded
         self._uncut: list[nn.Parameter] = []
+        self._root: FSDPModule | None = None
         whole = Together(models)
         if ranks.size == 1 and not sharded:
             self._run: nn.Module = whole
@@ -57,7 +59,10 @@ class Replicas:
             stay = [model for name, model in models.items() if name in uneven]
             self._uncut = [w for w in whole.parameters() if w.dim() == 0]  # temperatures: nothing to cut
             self._uncut += [w for model in stay for w in model.parameters() if w.dim()]
-            self._run = shard(whole, [m for m in models.values() if m not in stay], self._uncut, ranks)
+            from mmm_graph.train.shards import shard  # FSDP2 takes a second to import
+
+            self._root = shard(whole, [m for m in models.values() if m not in stay], self._uncut, ranks)
+            self._run = whole
         else:
             self._run = DistributedDataParallel(whole, find_unused_parameters=True)
 
@@ -91,54 +96,10 @@ class Replicas:
     @contextmanager
     def whole(self) -> Iterator[None]:
         """Inside, models can run outside of a step: weights that belong to no part are whole, as parts are in turn."""
-        root = self._run if isinstance(self._run, FSDPModule) else None
-        if root is not None:
-            root.unshard()
+        if self._root is not None:
+            self._root.unshard()
         try:
             yield
         finally:
-            if root is not None:
-                root.reshard()
-
-
-def shard(
-    whole: Together, models: Sequence[nn.Module], uncut: Sequence[nn.Parameter], ranks: Ranks
-) -> Together:
-    """FSDP2: every part of the models is gathered when it runs; what belongs to no part, for the whole step.
-
-    Args:
-        uncut: weights that stay as they are.
-    """
-    mesh = init_device_mesh(ranks.device.type, (ranks.size,))
-    for weight in whole.parameters():
-        # Kernels in the order that a device likes better cannot be cut.
-        weight.data = weight.data.contiguous()
-    for model in models:
-        for part in _alone(model):
-            fully_shard(part, mesh=mesh, ignored_params={*uncut})
-    root = fully_shard(whole, mesh=mesh, ignored_params={*uncut})
-    with torch.no_grad():  # parts learn whose they are in the first forward, which may be an evaluation
-        whole(lambda: torch.zeros(()))
-    root.reshard()
-    return whole
-
-
-def _alone(model: nn.Module) -> Iterator[nn.Module]:
-    """Parts that share no weight with another part, such as a head that is tied to an embedding."""
-    parts = dict(model.named_children()).get("parts")
-    children = list(parts.children()) if parts is not None else []
-    owners: dict[int, int] = {}
-    for child in children:
-        for weight in child.parameters():
-            owners[id(weight)] = owners.get(id(weight), 0) + 1
-    for child in children:
-        weights = list(child.parameters())
-        if any(weight.dim() for weight in weights) and all(owners[id(weight)] == 1 for weight in weights):
-            yield child
-
-
-def cut_like(tensor: Tensor, like: Tensor) -> Tensor:
-    """A whole tensor, which every rank has, cut as `like` is; as it is where that is whole."""
-    if not isinstance(like, DTensor):
-        return tensor
-    return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
+            if self._root is not None:
+                self._root.reshard()

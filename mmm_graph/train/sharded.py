@@ -15,14 +15,12 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
-from torch.distributed.checkpoint.state_dict_saver import save
 
 from mmm_graph.errors import RunError, problem
 from mmm_graph.train.checkpoint import FORMAT, Checkpoint, head_of, with_head
+from mmm_graph.train.cut import is_cut
 from mmm_graph.train.files import write_text
 from mmm_graph.train.ranks import Ranks
-from mmm_graph.train.replicas import cut_like
 
 STATE = "state.json"
 """Written last: a folder without it is not complete."""
@@ -48,6 +46,9 @@ def _folders(path: Path) -> list[Path]:
 
 def save_sharded(path: Path, checkpoint: Checkpoint, ranks: Ranks) -> Path:
     """Write STAGE-STEP/ beside the file `path`, every rank its shards; then the folders before it go."""
+    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
+    from torch.distributed.checkpoint.state_dict_saver import save
+
     folder = path.with_name(f"{path.stem}-{checkpoint.step:08d}")
     if (folder / STATE).is_file():  # of the same step: it goes when the new one is there
         folder = folder.with_name(f"{folder.name}{AGAIN}")
@@ -102,6 +103,8 @@ class Pieces(Mapping[str, Tensor]):
     """
 
     def __init__(self, folder: Path) -> None:
+        from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
+
         self._folder = folder
         metadata = HuggingFaceStorageReader(str(folder)).read_metadata()
         self._known: dict[str, Any] = dict(metadata.state_dict_metadata)
@@ -153,7 +156,11 @@ class CutLike(Mapping[str, Tensor]):
     def __getitem__(self, name: str) -> Tensor:
         tensor, own = self._tensors[name], name.partition("/")[2]
         weight = self._weights.get(own, self._weights.get(own.rpartition("/")[0]))
-        return tensor if weight is None or weight.shape != tensor.shape else cut_like(tensor, weight)
+        if weight is None or weight.shape != tensor.shape or not is_cut(weight):
+            return tensor
+        from mmm_graph.train.shards import cut_like
+
+        return cut_like(tensor, weight)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from mmm_data.digits.captions import TEMPLATES, WORDS, all_captions, caption, hash_unit
 from mmm_data.digits.config import DigitPromptsConfig, DigitsConfig
-from mmm_data.digits.dataset import DigitPrompts, Digits, enlarge, load_split
+from mmm_data.digits.dataset import DigitPrompts, Digits, enlarge, load_split, load_table
 from mmm_data.digits.node import digit_columns, prompt_columns
 from mmm_graph.spec.ports import parse_port
 
@@ -24,6 +24,14 @@ def test_split_is_fixed_stratified_and_disjoint() -> None:
     counts = torch.bincount(test.labels)
     assert counts.min() >= 35 and counts.max() <= 37
     assert load_split(DigitsConfig(split_seed=1), "test").ids.tolist() != test.ids.tolist()
+
+
+def test_the_scans_are_those_that_scikit_learn_loads() -> None:
+    from sklearn.datasets import load_digits
+
+    table, theirs = load_table(), load_digits()
+    assert torch.equal(table[:, :-1], torch.from_numpy(theirs.data).float())
+    assert torch.equal(table[:, -1].long(), torch.from_numpy(theirs.target))
 
 
 def test_item_has_the_declared_columns() -> None:
