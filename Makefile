@@ -19,8 +19,9 @@ help:
 demo: $(VENV)/.installed-train
 	$(BIN)/mmm run graphs/digits/ldm.yaml -o $(OUT) --threads 1
 
+# Hundreds of processes that tests start read compiled files, where they may be written.
 test: $(VENV)/.installed-test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not gpu and not slow"
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not gpu and not slow"
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check --output-format concise .
