@@ -226,6 +226,18 @@ def test_importing_the_package_does_not_import_torch() -> None:
         _ = mmm.loda  # type: ignore[attr-defined]
 
 
+def test_running_imports_neither_training_nor_the_compiler() -> None:
+    """Each takes a second or two."""
+    code = (
+        "import sys, mmm_graph; mmm_graph.load('graphs/digits/ddpm.yaml').run(steps=1)\n"
+        "slow = ('sympy', 'torch._dynamo', 'torch.distributed.tensor', 'sklearn', 'mmm_graph.train.step')\n"
+        "print([m for m in slow if m in sys.modules])"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_show_and_the_picture_of_a_notebook(tiny):
     session = mmm.load(tiny)
     assert "denoise" in session.show() and session._repr_svg_().startswith("<svg")
