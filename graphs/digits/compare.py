@@ -57,12 +57,12 @@ LOSSES = {
     "triplet_images": "triplets, pictures among themselves too",
 }
 ADAPTORS = {
-    "linear": "linear (LLaVA)",
-    "mlp": "MLP (LLaVA-1.5)",
-    "qformer": "Q-Former (BLIP-2)",
-    "perceiver": "perceiver, in the text",
-    "gated": "perceiver and gated cross-attention (Flamingo)",
+    "linear": ("linear (LLaVA)", 16),
+    "mlp": ("MLP (LLaVA-1.5)", 16),
+    "qformer": ("Q-Former (BLIP-2), 16 queries", 16),
+    "gated": ("perceiver and gated cross-attention (Flamingo)", 0),
 }
+"""What a row is called, and how many tokens of the text stand for a canvas."""
 
 
 def main() -> None:
@@ -111,16 +111,17 @@ def readers(out: Path) -> list[Sequence[str]]:
 def adaptors(out: Path) -> list[Sequence[str]]:
     """The adaptors of a vision-language model, after the first stage and after both."""
     rows: list[Sequence[str]] = [
-        ("adaptor", "after stage 1", "after both", "weights trained in stage 1", "in stage 2", "s a step in stage 1",
-         "in stage 2"),
-        ("---",) * 7,
+        ("adaptor", "tokens in the text", "after `align`", "after both", "weights trained in `align`", "in `tune`",
+         "s a step of `align`", "of `tune`"),
+        ("---",) * 8,
     ]  # fmt: skip
-    for name, label in ADAPTORS.items():
+    for name, (label, tokens) in ADAPTORS.items():
         found = trained(out, name)
         stages = [found["align"], found["tune"]]
         rows.append(
             (
                 label,
+                str(tokens),
                 *(percent(stage["metrics"]["exact.match"]) for stage in stages),
                 *(
                     f"{sum(numbers(ROOT / out / name, model) for model in stage['models']):,}"
@@ -131,7 +132,9 @@ def adaptors(out: Path) -> list[Sequence[str]]:
         )
     last = trained(out, "together")["together"]
     seconds = f"{last['seconds'] / last['steps']:.2f}"
-    rows.append(("MLP, all from the start", "", percent(last["metrics"]["exact.match"]), "", "", "", seconds))
+    rows.append(
+        ("MLP, all from the start", "16", "", percent(last["metrics"]["exact.match"]), "", "", "", seconds)
+    )
     return rows
 
 

@@ -39,3 +39,15 @@ class RecallConfig(Config):
     """Attributes: k: how many of the nearest keys count."""
 
     k: int = Field(1, ge=1)
+
+
+class ToneConfig(Config):
+    """Attributes: share: of the energy of a sound that the two tones of a key hold at least."""
+
+    share: float = Field(0.5, gt=0.0, le=1.0)
+
+
+class MotionConfig(Config):
+    """Attributes: least: how far the centre goes at least, from the first frame to the last [px]."""
+
+    least: float = Field(4.0, gt=0.0)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from mmm_data.metrics.config import DigitAccuracyConfig, NearestConfig, RecallConfig
+from mmm_data.metrics.config import DigitAccuracyConfig, MotionConfig, NearestConfig, RecallConfig, ToneConfig
 from mmm_graph.registry import NodeType, op_type
 
 IMAGE = "Image[b,1,$size,$size]"
 
 
 def metric_nodes() -> list[NodeType]:
-    """Metrics of pictures, of answers, and of retrieval."""
-    return [*picture_metrics(), *answer_metrics()]
+    """Metrics of pictures, of sounds and videos, of answers, and of retrieval."""
+    return [*picture_metrics(), *world_metrics(), *answer_metrics()]
 
 
 def picture_metrics() -> list[NodeType]:
@@ -36,6 +36,32 @@ def picture_metrics() -> list[NodeType]:
             "metric.psnr", "mmm_data.metrics.ops:psnr", image="Image[b,c,h,w]", target="Image[b,c,h,w]",
             returns={"mean": "Scalar", "value": "Scalar[b]"},
             doc="Peak signal-to-noise ratio in dB for images in [0,1]: of each image, and their mean.",
+        ),
+    ]  # fmt: skip
+
+
+def world_metrics() -> list[NodeType]:
+    """metric.tone_digit, metric.motion, metric.moving_digit."""
+    found = {"mean": "Scalar", "correct": "Bool[b]", "predicted": "Ids[b]"}
+    return [
+        op_type(
+            "metric.tone_digit", "mmm_data.metrics.world:tone_digit", config=ToneConfig,
+            audio="Audio[b,1,n]{8000}", label="Ids[b]", returns=found,
+            doc="Which sounds dial the digit of the label, by the energy at the eight frequencies of a telephone; "
+            "predicted is -1 where most of a sound is something else.",
+            source="Goertzel 1958; ITU-T Q.23 and Q.24",
+        ),
+        op_type(
+            "metric.motion", "mmm_data.metrics.world:motion", config=MotionConfig,
+            video="Video[b,f,c,h,w]", label="Ids[b]", returns=found,
+            doc="In which videos the centre of what is bright goes left (0), right (1), up (2) or down (3) as the "
+            "label says; predicted is -1 where it goes nowhere.",
+        ),
+        op_type(
+            "metric.moving_digit", "mmm_data.metrics.world:moving_digit", config=DigitAccuracyConfig,
+            video="Video[b,f,c,h,w]", label="Ids[b]", returns=found,
+            doc="Which videos an independent classifier takes for the digit of the label: metric.digit_accuracy of "
+            "the mean over frames of a square of `size` px around the centre of what is bright.",
         ),
     ]  # fmt: skip
 

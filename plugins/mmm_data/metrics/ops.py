@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -58,8 +59,13 @@ def features(image: Tensor, cells: int) -> Any:
 
 
 @lru_cache(maxsize=4)
-def fit_classifier(config: DigitAccuracyConfig) -> tuple[Any, float]:
-    """The fitted classifier and its accuracy on the test split (a value of the config alone, so kept).
+def fit_classifier(
+    config: DigitAccuracyConfig, prepare: Callable[[Tensor], Tensor] | None = None
+) -> tuple[Any, float]:
+    """The fitted classifier and its accuracy on the test split (a value of the arguments alone, so kept).
+
+    Args:
+        prepare: what is done to images [n,1,size,size] first; None: nothing.
 
     Raises:
         RunError: scikit-learn is not installed.
@@ -74,10 +80,17 @@ def fit_classifier(config: DigitAccuracyConfig) -> tuple[Any, float]:
                 hint="pip install 'mmm_graph[train]'",
             )
         ) from error
-    train, test = load_split(config, "train"), load_split(config, "test")
+    rows = {}
+    for split in ("train", "test"):
+        scans = load_split(config, split)
+        images = enlarge(scans.pixels, config)
+        rows[split] = (
+            features(images if prepare is None else prepare(images), config.cells),
+            scans.labels.numpy(),
+        )
     classifier = SVC(C=config.c, gamma=config.gamma)
-    classifier.fit(features(enlarge(train.pixels, config), config.cells), train.labels.numpy())
-    score = classifier.score(features(enlarge(test.pixels, config), config.cells), test.labels.numpy())
+    classifier.fit(*rows["train"])
+    score = classifier.score(*rows["test"])
     return classifier, float(score)
 
 

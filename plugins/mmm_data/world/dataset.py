@@ -1,0 +1,199 @@
+"""Requests in the digit world, their answers, and what the answers are to show. Axes: f frames, n samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import shake_256
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmm_data.digits.captions import WORDS
+from mmm_data.digits.config import DigitSplit
+from mmm_data.digits.dataset import enlarge, load_split
+from mmm_data.world.config import WorldConfig, task
+from mmm_data.world.motion import corners
+from mmm_data.world.phrases import JOINT, MOVES, MOVING, NAMED, SHOWN, Medium, captions, phrase
+from mmm_data.world.tones import Ring, dual_tone
+
+Use = Literal["given", "wanted"]
+UNITS = 28
+"""Numbers of an item, each of one choice."""
+PLACES: Mapping[Use, slice] = {"given": slice(14, 21), "wanted": slice(21, 28)}
+"""Of these the ones that say how a medium looks or sounds."""
+CHUNK = 2048
+"""Scans enlarged at a time: bounds memory."""
+LEVELS, TWIST = (0.2, 0.9), 4.0
+"""Amplitudes of sounds; how much louder one of the two tones may be [dB]."""
+ASKS_MOVE = 0.5
+"""Share of the texts about a video that ask which way the digit goes."""
+
+
+class World:
+    """See WorldConfig.
+
+    Items: chat (the request and its answer) and prompt (the request alone); task; answer, the text of the answer, empty
+    where none is wanted; wanted_image, wanted_audio, wanted_video, whether the answer has one; digit, of all that is
+    shown, and move, as a place in MOVES or -1. Where it is wanted: image [1,h,w] in [0,1], audio [1,n] at 8000 Hz and
+    video [f,3,h,w] as the answer might show them, each with a caption (image_text ...).
+    """
+
+    def __init__(self, config: WorldConfig) -> None:
+        self.config = config
+        self.tasks = [task(text) for text in config.tasks]
+        self.units = [hash_units(config.seed, i) for i in range(config.length)]
+        self.plans = [self._plan(units) for units in self.units]
+        self.drawings = draw_all(self)
+
+    def __len__(self) -> int:
+        return self.config.length
+
+    def __getitem__(self, index: int) -> dict[str, object]:
+        config = self.config
+        if not 0 <= index < config.length:
+            raise IndexError(index)
+        given, wanted = self.task(index)
+        plan, made = self.plans[index], Maker(self, index)
+        request: list[dict[str, Any]] = [{"type": "text", "text": plan.request}]
+        if given != "text":
+            shown = made.media("given", given, plan.seen_move)
+            request.insert(0, {"type": given, given: shown.expand(3, -1, -1) if given == "image" else shown})
+        said = [{"type": "text", "text": plan.answer}] if plan.answer else []
+        said += [{"type": "signal", "signal": medium} for medium in wanted if medium != "text"]
+        chat = [{"role": "user", "content": request}, {"role": "assistant", "content": said}]
+        texts = captions(plan.digit, MOVES[plan.move] if plan.move >= 0 else "")
+        item: dict[str, object] = {
+            "chat": chat,
+            "prompt": chat[:1],
+            "task": f"{given}->{'+'.join(wanted)}",
+            "answer": plan.answer,
+            "digit": torch.tensor(plan.digit),
+            "move": torch.tensor(plan.move),
+        }
+        for medium in ("image", "audio", "video"):
+            is_wanted = medium in wanted
+            item[f"wanted_{medium}"] = torch.tensor(is_wanted)
+            item[medium] = made.media("wanted", medium, plan.move) if is_wanted else None
+            item[f"{medium}_text"] = texts[medium] if is_wanted else None
+        return item
+
+    def task(self, index: int) -> tuple[Medium, tuple[Medium, ...]]:
+        """What is given and wanted."""
+        return self.tasks[int(self.units[index][0] * len(self.tasks))]
+
+    def _plan(self, units: Sequence[float]) -> Plan:
+        given, wanted = self.tasks[int(units[0] * len(self.tasks))]
+        return make_plan(given, wanted, self.config, units)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a request is about.
+
+    Attributes:
+        request, answer: texts; the answer is empty where no text is wanted.
+        digit: that is shown.
+        move: of a video that is wanted, as a place in MOVES; -1: there is none.
+        seen_move: of a video that is given.
+    """
+
+    request: str
+    answer: str
+    digit: int
+    move: int
+    seen_move: int
+
+
+def make_plan(given: Medium, wanted: Sequence[Medium], config: WorldConfig, units: Sequence[float]) -> Plan:
+    """Words for a task; of several wanted media the first is asked for in full, and the others of "it"."""
+    is_named = given == "text"
+    most = 9 if is_named and "text" in wanted else 10  # after 9 comes no digit
+    digit, seen_move, move = int(units[1] * most), int(units[2] * 4), int(units[3] * 4)
+    answer, parts = "", []
+    for k, medium in enumerate(wanted):
+        forms = NAMED[medium] if is_named and not k else SHOWN[medium]
+        if medium == "text":
+            asks_move = given == "video" and units[4] < ASKS_MOVE
+            forms = MOVING if asks_move else forms
+            answer = MOVES[seen_move] if asks_move else str(digit + is_named)
+        name = WORDS[digit] if units[5] < 0.5 else str(digit)
+        parts.append(phrase(forms, config.phrasing, units[6 + k], digit=name, move=MOVES[move]))
+    request = JOINT.join(part.rstrip("?") for part in parts) + ("?" if parts[-1].endswith("?") else "")
+    return Plan(request, answer, digit, move if "video" in wanted else -1, seen_move)
+
+
+class Maker:
+    """Media of an item: what is given, and another example of what is wanted."""
+
+    def __init__(self, world: World, index: int) -> None:
+        self.world, self.config, self.index = world, world.config, index
+
+    def media(self, use: Use, medium: Medium, move: int) -> Tensor:
+        """[1,h,w], [1,n] or [f,3,h,w]. What is wanted has no noise: that is what is learnt to be made."""
+        units = self.world.units[self.index][PLACES[use]]
+        if medium == "audio":
+            return self.tone(use, units)
+        return self.drawn(use, self.config.size) if medium == "image" else self.video(use, move, units)
+
+    def drawn(self, use: Use, size: int) -> Tensor:
+        """[1,size,size]"""
+        return self.world.drawings[use, size][self.index].float() / 255
+
+    def video(self, use: Use, move: int, units: Sequence[float]) -> Tensor:
+        """[f,3,h,w]"""
+        config, half = self.config, self.config.size // 2
+        tile = self.drawn(use, half)
+        frames = torch.zeros(config.frames, 1, config.size, config.size)
+        where = corners(move, config.frames, config.size - half, along=units[5], across=units[6])
+        for frame, (y, x) in zip(frames, where.tolist(), strict=True):
+            frame[:, y : y + half, x : x + half] = tile
+        return frames.expand(-1, 3, -1, -1)
+
+    def tone(self, use: Use, units: Sequence[float]) -> Tensor:
+        """[1,n]"""
+        low, high = self.config.noise
+        noise = math.inf if use == "wanted" else low + units[4] * (high - low)
+        level = LEVELS[0] + units[0] * (LEVELS[1] - LEVELS[0])
+        phases = (2 * math.pi * units[2], 2 * math.pi * units[3])
+        ring = Ring(level, (2 * units[1] - 1) * TWIST, phases, noise)
+        generator = torch.Generator().manual_seed(_key(f"{self.config.seed}/{self.index}"))
+        return dual_tone(self.world.plans[self.index].digit, self.config.samples, ring, generator)
+
+
+def draw_all(world: World) -> dict[tuple[Use, int], Tensor]:
+    """Scans, moved, turned and stretched a little, for whatever items show: bytes [i,1,size,size] by use and size."""
+    config = world.config
+    scans = load_split(config, config.split)
+    of_digit = [(scans.labels == digit).nonzero()[:, 0] for digit in range(10)]
+    reach = torch.tensor([config.shift, config.shift, math.radians(config.rotate), config.zoom])
+    units, found = torch.tensor(world.units), {}
+    for use, place in PLACES.items():
+        media = {m for given, wanted in world.tasks for m in ((given,) if use == "given" else wanted)}
+        own = [of_digit[plan.digit] for plan in world.plans]
+        chosen = torch.stack(
+            [ids[int(unit * len(ids))] for ids, unit in zip(own, units[:, place][:, 0], strict=True)]
+        )
+        jitter = (2 * units[:, place][:, 1:5] - 1) * reach
+        for medium, size in (("image", config.size), ("video", config.size // 2)):
+            if medium not in media:
+                continue
+            flat = DigitSplit(size=size, margin=config.margin)
+            pieces = zip(chosen.split(CHUNK), jitter.float().split(CHUNK), strict=True)
+            drawn = [(enlarge(scans.pixels[ids], flat, moved) * 255).round().byte() for ids, moved in pieces]
+            found[use, size] = torch.cat(drawn)
+    return found
+
+
+def hash_units(seed: int, index: int) -> list[float]:
+    """UNITS numbers in [0, 1): they depend on (seed, index) alone, and are the same on every machine."""
+    raw = shake_256(f"{seed}/{index}/world".encode()).digest(8 * UNITS)
+    numbers: list[float] = ((np.frombuffer(raw, dtype=">u8") >> 11).astype(np.float64) / 2**53).tolist()
+    return numbers
+
+
+def _key(text: str) -> int:
+    return int.from_bytes(shake_256(text.encode()).digest(7), "big")

@@ -1,0 +1,117 @@
+"""The digit world: requests, what answers show, and rules that judge it."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from mmm_data.digits.captions import WORDS
+from mmm_data.metrics.config import DigitAccuracyConfig, MotionConfig, ToneConfig
+from mmm_data.metrics.world import motion, moving_digit, tone_digit
+from mmm_data.world.config import MIXED, SINGLE, WorldConfig, task
+from mmm_data.world.dataset import World
+from mmm_data.world.phrases import MOVES, MOVING, NAMED, SHOWN
+from mmm_data.world.tones import HIGH, LOW, Ring, dual_tone, heard_digits
+
+pytest.importorskip("sklearn")
+NUMBER = "|".join((*WORDS, "[0-9]"))
+
+
+def world(*tasks: str, length: int = 200, **more: Any) -> World:
+    return World(WorldConfig(tasks=tasks or (*SINGLE, *MIXED), length=length, **more))
+
+
+def stacked(data: World, column: str) -> torch.Tensor:
+    return torch.stack([item[column] for item in map(data.__getitem__, range(len(data)))])  # type: ignore[misc]
+
+
+def test_what_is_given_wanted_said_and_shown_fit_each_other() -> None:
+    data = world(length=400)
+    for item in map(data.__getitem__, range(len(data))):
+        given, wanted = task(item["task"])  # type: ignore[arg-type]
+        request, reply = (message["content"] for message in item["chat"])  # type: ignore[attr-defined]
+        assert [s["type"] for s in request] == ([] if given == "text" else [given]) + ["text"]
+        assert [s.get("signal", "text") for s in reply] == list(wanted)
+        assert item["prompt"] == item["chat"][:1]  # type: ignore[index]
+        for medium in ("image", "audio", "video"):
+            assert bool(item[f"wanted_{medium}"]) == (medium in wanted) == (item[medium] is not None)
+            assert (item[f"{medium}_text"] is None) == (item[medium] is None)
+        assert (item["move"] >= 0) == ("video" in wanted)  # type: ignore[operator]
+        assert (item["answer"] != "") == ("text" in wanted)
+        assert "{" not in request[-1]["text"] and "?" not in request[-1]["text"][:-1]
+    assert {item["task"] for item in map(data.__getitem__, range(len(data)))} == {*SINGLE, *MIXED}
+
+
+def test_answers_are_right() -> None:
+    data = world("text->text", "video->text", length=60)
+    for item in map(data.__getitem__, range(len(data))):
+        *shown, said = item["chat"][0]["content"]  # type: ignore[index]
+        if item["task"] == "text->text":
+            (named,) = (WORDS.index(w) if w in WORDS else int(w) for w in re.findall(NUMBER, said["text"]))
+            assert named + 1 == int(item["answer"])  # type: ignore[call-overload]
+        elif item["answer"] in MOVES:
+            move = torch.tensor([MOVES.index(item["answer"])])  # type: ignore[arg-type]
+            assert motion(shown[0]["video"][None], move, MotionConfig())["correct"].all()
+        else:
+            assert item["answer"] == str(int(item["digit"]))  # type: ignore[call-overload]
+
+
+def test_items_follow_from_seed_and_index_alone() -> None:
+    a, b, other = (world(seed=seed)[7] for seed in (3, 3, 4))
+    assert str(a) == str(b) != str(other)
+    with pytest.raises(IndexError):
+        world()[200]
+
+
+def test_no_phrasing_is_in_both_splits_and_the_words_are() -> None:
+    for forms in (*NAMED.values(), *SHOWN.values(), MOVING):
+        assert not {*forms["train"]} & {*forms["test"]}
+    every = [form for table in (*NAMED.values(), *SHOWN.values(), MOVING) for form in table["train"]]
+    known = {word for form in every for word in re.findall(r"\w+|\{\w\}", form)}
+    tests = [form for table in (*NAMED.values(), *SHOWN.values(), MOVING) for form in table["test"]]
+    assert {word for form in tests for word in re.findall(r"\w+|\{\w\}", form)} <= known
+
+
+@pytest.mark.parametrize(
+    "text", ["image", "image->", "sound->text", "text->audio+text", "text->text+text", "a->b"]
+)
+def test_what_is_no_task(text: str) -> None:
+    with pytest.raises(ValidationError, match="is no task: write GIVEN->WANTED"):
+        WorldConfig(tasks=(text,))
+
+
+def test_judges_find_what_the_data_shows() -> None:
+    """On scans, tones and videos that no training sees; the classifier is no part of the world."""
+    data = world("text->audio+video", split="test", length=300, seed=5)
+    digits, moves = stacked(data, "digit"), stacked(data, "move")
+    audio, video = stacked(data, "audio"), stacked(data, "video")
+    assert tone_digit(audio, digits, ToneConfig())["mean"] == 1
+    assert motion(video, moves, MotionConfig())["mean"] == 1
+    assert moving_digit(video, digits, DigitAccuracyConfig(size=16))["mean"] > 0.95
+    given = world("audio->text", split="test", length=300, noise=(5.0, 10.0))
+    heard = torch.stack([given[i]["chat"][0]["content"][0]["audio"] for i in range(300)])  # type: ignore[index]
+    assert tone_digit(heard, stacked(given, "digit"), ToneConfig())["mean"] > 0.99
+
+
+def test_judges_refuse_what_shows_nothing() -> None:
+    generator = torch.Generator().manual_seed(0)
+    turns = 2 * math.pi * torch.arange(2048) / 8000
+    one_tone, wrong = (LOW[0] * turns).sin(), (LOW[0] * turns).sin() + (HIGH[0] * 1.04 * turns).sin()
+    sounds = torch.stack([torch.randn(2048, generator=generator) / 5, torch.zeros(2048), one_tone, wrong])
+    assert heard_digits(sounds[:, None], 0.5).tolist() == [-1] * 4
+    key = dual_tone(6, 2048, Ring(0.5, 2.0, (0.3, 1.0), 20.0), generator)
+    assert heard_digits(key[None], 0.5).tolist() == [6] and key.abs().max() <= 1
+    noise = torch.rand(3, 8, 3, 32, 32, generator=generator)
+    assert (motion(noise, torch.zeros(3).long(), MotionConfig())["predicted"] == -1).all()
+    still = world("text->image", length=2)[0]["image"].expand(1, 8, 3, -1, -1)  # type: ignore[attr-defined]
+    assert motion(still, torch.zeros(1).long(), MotionConfig())["predicted"].tolist() == [-1]
+
+
+def test_nothing_judged_is_no_error() -> None:
+    none = torch.zeros(0, 1, 2048), torch.zeros(0, dtype=torch.long)
+    assert tone_digit(*none, ToneConfig())["mean"] == 0
