@@ -162,15 +162,10 @@ class Session:
         Raises:
             InputError: the file cannot be trained, and why. RunError, Cancelled: see mmm_graph.train.
         """
-        # A second of imports that running a graph has no use for.
-        from mmm_graph.api.samples import SAMPLE_TOOLS
-        from mmm_graph.train.options import TrainOptions
-        from mmm_graph.train.trainer import train as run_training
+        from mmm_graph.api.training import train_stages  # a second of imports that running has no use for
 
-        chosen = TrainOptions(device=str(self.device), **options)
-        folder = Path(out)
-        more: dict[str, Any] = {"options": chosen, "cancel": self._cancel, "sample_tools": SAMPLE_TOOLS}
-        records = run_training(self.spec, self.registry, folder, stages=stages or None, **more)
+        folder, more = Path(out), {**options, "device": str(self.device)}
+        records = train_stages(self.spec, self.registry, folder, stages, cancel=self._cancel, **more)
         self._models = Models(self.registry, self.base, self.device, folder, self.world)
         return records
 
