@@ -38,6 +38,16 @@ COVERED_BY = {
     "mmm_graph/train/features.py": RANKS,
     "mmm_graph/train/micro.py": RANKS,
     "mmm_graph/train/replicas.py": RANKS,
+    "mmm_graph/train/cut.py": RANKS,
+    "mmm_graph/train/shards.py": RANKS,
+    "mmm_graph/api/training.py": "tests/api/test_session.py",
+    **{
+        f"plugins/mmm_unet/frames/{name}.py": "tests/plugins/mmm_motion/test_motion.py"
+        for name in ("config", "foreign", "model", "node", "parts")
+    },
+    "mmm_graph/nn/diffusers_names.py": "tests/plugins/mmm_unet/test_foreign.py",
+    "mmm_graph/nn/pixel_transformer.py": "tests/plugins/mmm_unet/test_parity.py",
+    "mmm_graph/nn/unet_layout.py": "tests/plugins/mmm_unet/test_parts.py",
     "mmm_graph/runtime/plumbing.py": "tests/runtime/test_bind.py",
     "mmm_graph/train/precision.py": TRAIN,
     "mmm_graph/train/configs.py": "tests/train/test_stage.py",

@@ -19,6 +19,8 @@ from mmm_graph.registry.gguf_header import SUFFIX
 from mmm_graph.registry.source import resolve_source
 from mmm_graph.spec import load_spec, to_yaml
 
+BASE = "base"
+"""The component of an adapter that the user names."""
 HEAD = "# yaml-language-server: $schema=.mmm/{stem}.schema.json\n# Made by `mmm import` from {source}.\n"
 
 
@@ -61,6 +63,7 @@ def import_graph(
     online: bool = False,
     single: SingleFile | None = None,
     as_class: str | None = None,
+    base: str | None = None,
 ) -> Imported:
     """Make a graph of a pipeline's folder or file. It is compiled, so that what comes out is what `mmm check` takes.
 
@@ -71,6 +74,7 @@ def import_graph(
         online: `hf:` may download.
         single: what is known of a file; a folder says it itself.
         as_class: another pipeline that is made of the same parts, such as StableDiffusionInpaintPipeline.
+        base: the folder of the pipeline that an adapter is for.
 
     Raises:
         InputError: E612, the folder or file cannot be imported; other codes, what the importer made does not compile.
@@ -86,7 +90,12 @@ def import_graph(
     else:
         foreign = _open_folder(path, link, registry, single)
         foreign.class_name = as_class or foreign.class_name
+    if base is not None:
+        foreign.parts = {**foreign.parts, BASE: _open_folder(*_find(base, target, online), registry, None)}
     tree = {"mmm": 1, "name": _name(path), **_translated(foreign)}
+    if base is not None and BASE not in foreign.asked:
+        message = f"{path} ({foreign.class_name}) is no adapter, so that {base} is not needed"
+        raise InputError(problem("E612", message, hint="leave --base out"))
     if dtype is not None:
         for model in tree["models"].values():
             if "weights" in model and "dtype" not in model and registry.models[model["kind"]].weights:

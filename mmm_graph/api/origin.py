@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from torch import Tensor
 
 import mmm_graph
 from mmm_graph.errors import InputError, Place, problem
+from mmm_graph.nn.film import read_comment
 
 KEY = "mmm"
 LOST = "lost"
@@ -62,15 +63,14 @@ def make_origin(
 
 
 def read_origin(path: Path) -> Origin:
-    """The origin that a saved picture carries.
+    """The origin that a saved picture or video carries.
 
     Raises:
-        InputError: E109, not an image, or one that this program did not save.
+        InputError: E109, not an image or video, or one that this program did not save.
     """
     place = Place(str(path))
     try:
-        with Image.open(path) as image:
-            text = _metadata(image).get(KEY)
+        text = _metadata(path).get(KEY)
     except FileNotFoundError as error:
         raise InputError(problem("E101", "there is no such file", place)) from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # as Pillow puts it
@@ -90,12 +90,21 @@ def hash_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _metadata(image: Image.Image) -> Mapping[str, Any]:
-    """Text chunks of a PNG; the comment of a JPEG."""
-    image.load()
-    if image.format != "JPEG":
+def _metadata(path: Path) -> Mapping[str, Any]:
+    """Text chunks of a PNG; the comment of a JPEG, GIF or MP4; the description of a WebP."""
+    if path.suffix.lower() == ".mp4":
+        return _mapping(read_comment(path))
+    with Image.open(path) as image:
+        image.load()
+        if image.format in ("JPEG", "GIF"):
+            return _mapping(image.info.get("comment", b""))
+        if image.format == "WEBP":
+            return _mapping(image.getexif().get(ExifTags.Base.ImageDescription, ""))
         return dict(getattr(image, "text", {}))
-    found = json.loads(image.info.get("comment", b"{}"))
+
+
+def _mapping(text: str | bytes) -> Mapping[str, Any]:
+    found = json.loads(text or "{}")
     return found if isinstance(found, dict) else {}
 
 

@@ -102,15 +102,21 @@ def _save(
 ) -> list[Path]:
     assert output.save is not None
     saver = registry.savers[(output.type.kind, output.save["format"])]
-    write = resolve(saver.function)
+    write, options = resolve(saver.function), save_options(output)
     if owners is None:
-        return list(write(value, path, output.save, metadata))
+        return list(write(value, path, options, metadata))
     files: list[Path] = []
     for row, owner in enumerate(owners):
         earlier = owners[:row].count(owner)
         name = f"{path.name}-{owner}" + (f"-{earlier}" if earlier else "")
-        files += write(value[row : row + 1], path.with_name(name), output.save, metadata)
+        files += write(value[row : row + 1], path.with_name(name), options, metadata)
     return files
+
+
+def save_options(output: Output) -> dict[str, Any]:
+    """What stands under `save:`, and the rate that the type of a sound says."""
+    tag, said = output.type.tag or "", dict(output.save or {})
+    return {"rate": int(tag), **said} if output.type.kind == "Audio" and tag.isdecimal() else said
 
 
 def printable(value: Any) -> Any:

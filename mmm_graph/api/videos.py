@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from mmm_graph.api.images import to_images
-from mmm_graph.nn.media import read_frames, refuse_films
+from mmm_graph.nn.media import is_film, read_frames
 
 
 def to_videos(value: Any) -> Tensor:
@@ -19,8 +19,8 @@ def to_videos(value: Any) -> Tensor:
 
     Args:
         value: the frames of one video as a list of paths or Pillow images of one size; an animated picture (GIF, WebP,
-            PNG) as a path; a tensor or array `f 3 h w` or `b f 3 h w` (whole numbers are taken as 0 to 255), or
-            `3 h w`, which is one frame; or a list of lists of frames, of videos of one length and size.
+            PNG) or a film as a path; a tensor or array `f 3 h w` or `b f 3 h w` (whole numbers are taken as 0 to
+            255), or `3 h w`, which is one frame; or a list of lists of frames, of videos of one length and size.
 
     Returns:
         float32 `b f 3 h w` in [0, 1].
@@ -51,10 +51,11 @@ def _still(frames: Sequence[Any]) -> list[Any]:
     for frame in frames:
         if not isinstance(frame, str | Path):
             continue
-        refuse_films(Path(frame))
+        hint = "a list of files is the frames of one video"
+        if is_film(Path(frame)):
+            raise ValueError(f"{frame} is a film itself; {hint}")
         with Image.open(frame) as image:
             if getattr(image, "n_frames", 1) > 1:
-                hint = "a list of files is the frames of one video"
                 raise ValueError(f"{frame} has {image.n_frames} frames itself; {hint}")
     return list(frames)
 

@@ -30,6 +30,7 @@ PREDICTIONS = ("epsilon", "v")
 @click.option(
     "--tokenizer", help="Of a file, which has none: the folder of a tokenizer or pipeline, or hf:org/repo."
 )
+@click.option("--base", help="Of an adapter: the folder of the pipeline that it is for, or hf:org/repo.")
 @click.option("--ignore", multiple=True, help="Of a file: tensors that may stay unread, by how they begin.")
 @as_json
 @click.pass_obj
@@ -43,6 +44,7 @@ def import_(  # noqa: PLR0913 - one argument an option
     as_class: str | None,
     prediction: str | None,
     tokenizer: str | None,
+    base: str | None,
     ignore: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -62,7 +64,12 @@ def import_(  # noqa: PLR0913 - one argument an option
     said = prediction or tokenizer or ignore
     single = SingleFile(prediction, tokenizer, ignore) if said else None
     made = import_graph(
-        source, target, app.registry(), dtype=dtype, online=online, single=single, as_class=as_class
+        *(source, target, app.registry()),
+        dtype=dtype,
+        online=online,
+        single=single,
+        as_class=as_class,
+        base=base,
     )
     if printed:
         click.echo(made.text, nl=False)

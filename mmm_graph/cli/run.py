@@ -28,7 +28,7 @@ from mmm_graph.errors import InputError, Problem, problem
 from mmm_graph.plan.describe import peaks
 from mmm_graph.runtime.supervised import report_told
 
-PICTURES = (".png", ".jpg", ".jpeg")
+PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".mp4")
 
 
 @click.command()

@@ -13,6 +13,8 @@ from mmm_graph.registry import ModelType
 from mmm_graph.spec.graph import AttachSpec
 from mmm_graph.spec.ports import PortType
 
+PLACES = ("blocks", "parts")
+
 
 def attach_models(ctx: Context) -> None:
     """Give the nodes in ctx.models their guests, and the guests the name of their host; report what cannot be."""
@@ -33,13 +35,17 @@ def settle_guests(ctx: Context) -> None:
     for name, host in list(ctx.models.items()):
         if host is None or not host.guests:
             continue
-        blocks = num_blocks(ctx.registry.models[host.kind], host.config)
+        own = ctx.registry.models[host.kind]
+        blocks = num_blocks(own, host.config)
         guests = []
         for at in host.guests:
             node = ctx.models[at.node.name]
             if node is None:  # reported where it is wrong
                 continue
-            _check_places(ctx, name, at, blocks)
+            if at.named:
+                _check_parts(ctx, host, own, Guest(replace(at, node=node), ctx.registry.models[node.kind]))
+            else:
+                _check_places(ctx, name, at, blocks)
             _check_path(ctx, name, Guest(replace(at, node=node), ctx.registry.models[node.kind]))
             guest = ctx.models[node.name] = replace(node, copies=len(places(at, blocks)))
             guests.append(replace(at, node=guest))
@@ -58,6 +64,28 @@ def _check_places(ctx: Context, host: str, at: Attached, blocks: int) -> None:
         ctx.report("E216", message, at.place, f"blocks are counted from 0 to {blocks - 1}")
 
 
+def _check_parts(ctx: Context, host: ModelNode, own: ModelType, guest: Guest) -> None:
+    """Every part of the guest has one of the host to stand at, and finds there what it reads."""
+    assert own.parts is not None
+    table = own.parts(host.config)
+    there = {part.name: index for index, part in enumerate(table)}
+    name, needed = guest.at.node.name, guest.method.inputs
+    for part in guest.parts:
+        if part.name not in there:
+            message = f"{host.name}: it has no part {part.name!r}, at which that part of {name} could stand"
+            hint = f"its parts are {', '.join(there)}; the configs of both must agree"
+            ctx.report("E216", message, guest.at.place, hint)
+            return
+        before = table[: there[part.name] + (guest.at.side == "after")]
+        written = {key for one in before for key in one.writes}
+        given = {key for key in needed if key not in own.state}
+        lacks = [k for k in part.reads if k not in written and k not in given and "." not in k]
+        if lacks:
+            message = f"{host.name}: nothing in it makes {lacks[0]!r}, which {part.name} of {name} reads"
+            ctx.report("E217", message, guest.at.place, "attach it to another kind of model")
+            return
+
+
 def _check_path(ctx: Context, host: str, guest: Guest) -> None:
     node, path = guest.at.node, guest.method.path
     assert path is not None
@@ -71,9 +99,12 @@ def _refused(
     host: ModelNode, guest: ModelNode, own: ModelType, kind: ModelType, item: AttachSpec
 ) -> tuple[str, str, str, str] | None:
     """(code, message, key, hint) of the first thing that is against it."""
-    if item.at != "blocks":
+    if item.at not in PLACES:
         found = "is missing" if item.at is None else f"is {item.at!r}"
-        return "E216", f"`at:` of {guest.name} {found}", "at", "write `at: blocks`"
+        return "E216", f"`at:` of {guest.name} {found}", "at", "write `at: blocks`, or `at: parts`"
+    if item.at == "parts" and (item.every, item.offset) != (1, 0):
+        message = f"{guest.name} stands at the parts that it names, so that there is nothing to count"
+        return "E216", message, "every" if item.every != 1 else "offset", "leave `every` and `offset` out"
     if not kind.attaches:
         message = f"{guest.name} ({kind.kind}) cannot stand between the blocks of another model"
         return "E217", message, "model", "such models say so in `mmm nodes describe`"
@@ -104,7 +135,9 @@ def _attach(ctx: Context, host: ModelNode, guest: ModelNode, index: int, item: A
         return False
     node = replace(guest, host=host.name, dtype=guest.dtype or host.dtype)
     place = ctx.spec.place("models", host.name, "attach", index)
-    made = Guest(Attached(node, item.every, item.offset, item.side, place), kind)
+    named = item.at == "parts"
+    side = "after" if named and "side" not in item.model_fields_set else item.side
+    made = Guest(Attached(node, item.every, item.offset, side, place, named), kind)
     ctx.models[guest.name] = node
     ctx.models[host.name] = replace(host, guests=(*host.guests, made.at))
     return _check_inputs(ctx, host, made, index) and _check_key(ctx, host, made, index)

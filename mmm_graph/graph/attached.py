@@ -1,4 +1,4 @@
-"""Models between the blocks of another: a host and its guests as one ordinary model type."""
+"""Models between the blocks or at the parts of another: a host and its guests as one ordinary model type."""
 
 from __future__ import annotations
 
@@ -50,8 +50,9 @@ def type_of(node: ModelNode, registry: Registry) -> ModelType:
 def attached_type(host: ModelType, config: Any, guests: Sequence[Guest]) -> ModelType:
     """The type of a model between whose blocks others stand.
 
-    Copies are parts of their own, `xattn_0`, `xattn_1` ..., beside their blocks in the table and in every path. Methods
-    that run through them have the inputs of the guests too; those that read a State have what they need in it.
+    Copies are parts of their own, `xattn_0`, `xattn_1` ..., beside their blocks in the table and in every path; of a
+    guest that is there once, `motion_mid` stands at the part `mid`. Methods that run through them have the inputs of
+    the guests too; those that read a State have what they need in it.
 
     Args:
         config: of the host; it tells which methods run through blocks.
@@ -70,8 +71,8 @@ def attached_type(host: ModelType, config: Any, guests: Sequence[Guest]) -> Mode
 
 
 def places(at: Attached, blocks: int) -> range:
-    """The blocks at which copies stand."""
-    return range(at.offset, blocks, at.every)
+    """The blocks at which copies stand; none of a model that is there once."""
+    return range(0) if at.named else range(at.offset, blocks, at.every)
 
 
 def num_blocks(kind: ModelType, config: Any) -> int:
@@ -87,15 +88,15 @@ def group_bounds(node: ModelNode, registry: Registry) -> list[int]:
     guests = [Guest(at, _kind(at.node, registry)) for at in node.guests]
     bounds = [0]
     for part in own(node.config):
-        around = [g for side in ("before", "after") for g, _ in _around(part.name, guests, side)]
-        bounds.append(bounds[-1] + 1 + sum(len(g.parts) for g in around))
+        around = [beside for side in ("before", "after") for beside in _around(part.name, guests, side)]
+        bounds.append(bounds[-1] + 1 + sum(len(found) for _, found in around))
     return bounds
 
 
 def guest_parts(node: ModelNode, registry: Registry) -> frozenset[str]:
     """Names of the parts of a model that are its guests'."""
     guests = [Guest(at, _kind(at.node, registry)) for at in node.guests]
-    return frozenset(name for g in guests for i in range(g.at.node.copies) for name in _named(g, i))
+    return frozenset(name for g in guests for name in _all_named(g))
 
 
 def guest_inputs(guest: Guest) -> dict[str, PortType]:
@@ -111,11 +112,9 @@ def copy_name(guest: str, key: str) -> str:
 def guest_of(node: ModelNode, registry: Registry, name: str) -> tuple[str, str, Part] | None:
     """(the guest, key of the part there, the part as its kind declares it) of a part of a host that is a guest's."""
     for at in node.guests:
-        guest = Guest(at, _kind(at.node, registry))
-        for i in range(at.node.copies):
-            part = _named(guest, i).get(name)
-            if part is not None:
-                return at.node.name, copy_key(i, part.name, len(guest.parts)), part
+        found = _all_named(Guest(at, _kind(at.node, registry))).get(name)
+        if found is not None:
+            return at.node.name, *found
     return None
 
 
@@ -142,6 +141,8 @@ def _kind(node: ModelNode, registry: Registry) -> ModelType:
 
 def _copies_type(kind: ModelType, node: ModelNode) -> ModelType:
     """An attached model by itself: the parts of all copies, and nothing that could be called."""
+    if not node.copies:
+        return replace(kind, methods={})
     parts = Guest(Attached(node), kind).parts
 
     def table(config: Any) -> tuple[Part, ...]:
@@ -153,23 +154,28 @@ def _copies_type(kind: ModelType, node: ModelNode) -> ModelType:
 
 def _around(
     name: str, guests: Iterable[Guest], side: Literal["before", "after"]
-) -> Iterator[tuple[Guest, int]]:
-    """(guest, number of its copy) of all that stand on one side of a part."""
+) -> Iterator[tuple[Guest, Mapping[str, Part]]]:
+    """(guest, its parts by their names in the host) of all that stand on one side of a part."""
     match = BLOCK.fullmatch(name)
-    if match is None:
-        return
     for guest in guests:
-        index, rest = divmod(int(match[1]) - guest.at.offset, guest.at.every)
-        if guest.at.side == side and index >= 0 and not rest:
-            yield guest, index
+        if guest.at.side != side:
+            continue
+        if guest.at.named:
+            yield from (
+                (guest, {copy_name(guest.at.node.name, name): p}) for p in guest.parts if p.name == name
+            )
+        elif match is not None:
+            index, rest = divmod(int(match[1]) - guest.at.offset, guest.at.every)
+            if index >= 0 and not rest:
+                yield guest, _named(guest, index)
 
 
 def _through(names: Iterable[str], guests: Sequence[Guest]) -> Iterator[str]:
-    """A path of the host with the names of the copies in it."""
+    """A path of the host with the names of what stands beside its parts in it."""
     for name in names:
-        yield from (n for g, i in _around(name, guests, "before") for n in _named(g, i))
+        yield from (n for _, found in _around(name, guests, "before") for n in found)
         yield name
-        yield from (n for g, i in _around(name, guests, "after") for n in _named(g, i))
+        yield from (n for _, found in _around(name, guests, "after") for n in found)
 
 
 def _named(guest: Guest, index: int) -> dict[str, Part]:
@@ -178,18 +184,27 @@ def _named(guest: Guest, index: int) -> dict[str, Part]:
     return {copy_name(name, copy_key(index, part.name, len(parts))): part for part in parts}
 
 
+def _all_named(guest: Guest) -> dict[str, tuple[str, Part]]:
+    """Name in the host -> (key in the attached model, the part as its kind declares it), of all copies."""
+    name, parts = guest.at.node.name, guest.parts
+    if guest.at.named:
+        return {copy_name(name, part.name): (part.name, part) for part in parts}
+    keys = ((copy_key(i, part.name, len(parts)), part) for i in range(guest.at.node.copies) for part in parts)
+    return {copy_name(name, key): (key, part) for key, part in keys}
+
+
 def _table(own: Sequence[Part], guests: Sequence[Guest]) -> tuple[Part, ...]:
     found: list[Part] = []
     for part in own:
-        found += [p for g, i in _around(part.name, guests, "before") for p in _parts(g, i, part)]
+        found += [p for g, named in _around(part.name, guests, "before") for p in _parts(g, named, part)]
         found.append(part)
-        found += [p for g, i in _around(part.name, guests, "after") for p in _parts(g, i, part)]
+        found += [p for g, named in _around(part.name, guests, "after") for p in _parts(g, named, part)]
     return tuple(found)
 
 
-def _parts(guest: Guest, index: int, beside: Part) -> Iterator[Part]:
-    """Rows of the host's table for one copy, counted for as many tokens as the block that it stands at."""
-    for name, part in _named(guest, index).items():
+def _parts(guest: Guest, named: Mapping[str, Part], beside: Part) -> Iterator[Part]:
+    """Rows of the host's table, counted for as many tokens as the part that they stand at."""
+    for name, part in named.items():
         own, key = own_keys(part, name), guest.key
         here, there = part.sizes.get(key, 0), beside.sizes.get(key, 0)
         scale = there / here if here and there else 1.0
@@ -218,10 +233,11 @@ def _method(host: ModelType, method: Method, config: Any, guests: Sequence[Guest
     path = method.path
     if path is None:
         return replace(method, facts=_refuse(host, guests))
-    if not _passes_blocks(method, config):
+    if not _passes(method, config, guests):
         return method
     goes_on = any(port.kind == "State" for port in method.inputs.values())
-    asked = {k: _told(v, g) for g in guests for k, v in guest_inputs(g).items() if k not in method.inputs}
+    have = {*method.inputs, *host.state}  # what its own parts make need not be given
+    asked = {k: _told(v, g) for g in guests for k, v in guest_inputs(g).items() if k not in have}
     own = {k: v for k, v in method.inputs.items() if k not in method.alone}
     return replace(
         method,
@@ -230,14 +246,15 @@ def _method(host: ModelType, method: Method, config: Any, guests: Sequence[Guest
     )
 
 
-def _passes_blocks(method: Method, config: Any) -> bool:
-    """Whether a call runs through blocks; where only its own settings tell, it does."""
+def _passes(method: Method, config: Any, guests: Sequence[Guest]) -> bool:
+    """Whether a call runs through blocks, or parts that guests stand at; where only its own settings tell, it does."""
     assert method.path is not None
     try:
         names = method.path(config, method.config())
     except ValueError:
         return True
-    return any(BLOCK.fullmatch(name) for name in names)
+    stands_at = {part.name for guest in guests if guest.at.named for part in guest.parts}
+    return any(BLOCK.fullmatch(name) or name in stands_at for name in names)
 
 
 def _refuse(host: ModelType, guests: Sequence[Guest]) -> Any:

@@ -20,7 +20,7 @@ from mmm_graph.registry.registry import conflict_problem
 from mmm_graph.registry.weights_config import Wholes
 from mmm_graph.spec.graph import GraphSpec
 from mmm_graph.spec.params import substitute
-from mmm_graph.spec.ports import Dim, PortType, parse_port
+from mmm_graph.spec.ports import Dim, PortType, has_rest, parse_port
 
 
 @dataclass
@@ -105,7 +105,10 @@ class Context:
     def written_type(self, text: str, scope: str, place: Place | None) -> PortType | None:
         """A port type that the file says, its symbols local to `scope`; None when it means nothing (reported)."""
         try:
-            return scoped(parse_port(text, self.registry.known_port_kinds), scope, {})
+            port = parse_port(text, self.registry.known_port_kinds)
+            if has_rest(port):
+                raise ValueError(f"{text}: `...` belongs to the ports of plugins; write every axis")
+            return scoped(port, scope, {})
         except ValueError as error:
             self.report("E205", str(error), place)
         except KeyError as error:

@@ -12,6 +12,7 @@ from mmm_graph.graph.context import Context
 from mmm_graph.graph.graph import Node, Ref
 from mmm_graph.graph.loops import compile_loop
 from mmm_graph.graph.nodes import compile_call, compile_op, entry, find_model, find_used
+from mmm_graph.graph.rest import opened
 from mmm_graph.graph.route import gate
 from mmm_graph.graph.scope import POISON, Bound, Entry, Record, Scope, Wire, as_record
 from mmm_graph.graph.unify import scoped
@@ -125,7 +126,8 @@ def _composite(
         return None
     inner = Scope(scope.child(name), lambda *keys: place, inside=scope.inside)
     out = {k: (v, None) for k, v in body.out.items()}
-    ports = {k: scoped(t, scope.child(name), {}) for k, t in kind.inputs.items()}
+    (asks,) = opened(scope, spec.in_, kind.inputs)
+    ports = {k: scoped(t, scope.child(name), {}) for k, t in asks.items()}
     return _inline(ctx, scope, (name, spec), inner, ports, (body.nodes, out))
 
 

@@ -49,12 +49,13 @@ class Lora:
 
 @dataclass(frozen=True)
 class Attached:
-    """A model whose parts stand between the blocks of another, a copy of them at every place.
+    """A model whose parts stand between the blocks of another, a copy of them at every place; or beside its parts.
 
     Attributes:
         node: that model.
         every, offset: the places are the blocks offset, offset + every, ...
         side: whether a copy runs before or after its block.
+        named: it is there once, and each of its parts stands at the host's part of the same name.
     """
 
     node: ModelNode
@@ -62,6 +63,7 @@ class Attached:
     offset: int = 0
     side: Literal["before", "after"] = "before"
     place: Place | None = None
+    named: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ class ModelNode:
         attach: LoRA weights added to its own.
         quantize: how the weights of its linear layers are kept, "int8" or "int4"; None = in its dtype.
         guests: models whose parts stand between its blocks.
-        host: the model between whose blocks its own parts stand, as so many `copies`; "" where it stands by itself.
+        host: the model between whose blocks its own parts stand, as so many `copies` (0: once, each at the part of its
+            name); "" where it stands by itself.
     """
 
     name: str

@@ -9,6 +9,7 @@ from typing import Any
 from mmm_graph.errors import did_you_mean
 from mmm_graph.graph.context import Context, Known
 from mmm_graph.graph.graph import Call, Link, ModelNode, Node, Op, Ref
+from mmm_graph.graph.rest import opened
 from mmm_graph.graph.scope import Bound, Entry, Record, Scope, Wire
 from mmm_graph.graph.states import with_states
 from mmm_graph.graph.unify import scoped
@@ -31,7 +32,7 @@ def compile_call(ctx: Context, scope: Scope, name: str, spec: NodeSpec) -> Call 
     known = Known(path, config, model)
     asks, returns = (
         _scoped(with_states(ports, method, ctx.model_type(model), model), path, known, model)
-        for ports in (method.inputs, method.returns)
+        for ports in opened(scope, spec.in_, method.inputs, method.returns)
     )
     inputs = bind_inputs(ctx, scope, name, asks, spec.in_)
     if inputs is None:
@@ -51,16 +52,27 @@ def compile_op(ctx: Context, scope: Scope, name: str, spec: NodeSpec, kind: OpTy
     if config is None or used is None:
         return None
     path = scope.child(name)
-    inputs = bind_inputs(ctx, scope, name, _scoped(kind.inputs, path, Known(path, config)), spec.in_)
+    ports = opened(scope, spec.in_, kind.inputs, kind.returns)
+    asks, returns = (_scoped(found, path, Known(path, config)) for found in ports)
+    inputs = bind_inputs(ctx, scope, name, asks, spec.in_)
     if inputs is None:
         return None
-    outputs = _outputs(ctx, inputs, _scoped(kind.returns, path, Known(path, config)))
+    outputs = _outputs(ctx, inputs, returns)
     names = {role: model.name for role, model in used.items()}
     node = Op(path, inputs, outputs, None, {}, scope.place(name), kind.kind, config, names)
+    _note_owners(ctx, node)
     facts, configs = kind.facts, {role: model.config for role, model in used.items()}
     if facts is not None and not _facts(ctx, scope, node, lambda have: facts(config, configs, have)):
         return None
     return node
+
+
+def _note_owners(ctx: Context, node: Op) -> None:
+    """Rows that an op made of others, such as one for each signal, are saved under those that they belong to."""
+    rows = node.outputs.get("rows")
+    if rows is not None and rows.kind == "Ids" and rows.dims is not None and len(rows.dims) == 1:
+        for symbol in rows.dims[0].over[:1]:
+            ctx.owners.setdefault(symbol, Ref(node.path, "rows"))
 
 
 def find_used(

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmm_graph.errors import RunError, problem
 from mmm_graph.parallel.exchange import SINGLE, Exchange
 
 
@@ -83,3 +84,16 @@ def channels_last(x: Tensor) -> Tensor:
     Measured on one CPU core: an autoencoder of 32 to 64 channels encodes and decodes 1.3 to 1.6 times as fast.
     """
     return x.contiguous(memory_format=torch.channels_last)
+
+
+def check_size(x: Tensor, stride: int) -> None:
+    """Skips meet what comes back up only where every level has an even size.
+
+    Raises:
+        RunError: E705, x [...,h,w] does not divide by the stride.
+    """
+    height, width = x.shape[-2:]
+    if height % stride or width % stride:
+        message = f"x of {height} x {width} does not divide by the U-Net's total stride {stride}"
+        up = " x ".join(str(-(-side // stride) * stride) for side in (height, width))
+        raise RunError(problem("E705", message, hint=f"try {up}"))

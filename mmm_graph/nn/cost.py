@@ -40,6 +40,11 @@ class Cost:
             self.params * times, self.flops * times, self.work, self.linear * times, self.pairs * times
         )
 
+    def each(self, count: int) -> Cost:
+        """The same layer for so many pieces of an element, such as frames, at once."""
+        flops, pairs = self.flops * count, self.pairs * count
+        return Cost(self.params, flops, self.work * count, self.linear, pairs)
+
     def needs(self, work: int) -> Cost:
         """The same with another `work`."""
         return replace(self, work=work)
@@ -99,6 +104,32 @@ def joint_attention(
 def pixel_attention(channels: int, pixels: int) -> Cost:
     """nn.attention.PixelAttention."""
     return norm(channels) + attention(channels, pixels)  # the norm is that of the attention's input
+
+
+def pixel_transformer(
+    width: int, pixels: int, cond_dim: int | None, cond_tokens: int, *, layers: int = 1, frames: int = 1
+) -> Cost:
+    """nn.pixel_transformer.PixelTransformer; each of the frames attends for itself, twice where cond_dim is None."""
+    tokens = pixels * frames
+    seen = attention(width, pixels, bias=False).each(frames)
+    layer = norm(width) * 3 + seen + gated_mlp(width, 4 * width, tokens)
+    layer += seen if cond_dim is None else cross_attention(width, tokens, cond_dim, cond_tokens, bias=False)
+    return norm(width) + linear(width, width, tokens) * 2 + layer * layers
+
+
+def temporal_transformer(channels: int, pixels: int, frames: int, width: int) -> Cost:
+    """nn.temporal.TemporalTransformer, whose heads together are `width` wide."""
+    tokens = pixels * frames
+    layer = norm(width) * 3 + attention(width, frames, bias=False).each(pixels) * 2
+    layer += gated_mlp(width, 4 * width, tokens)
+    return norm(channels) + linear(channels, width, tokens) + layer + linear(width, channels, tokens)
+
+
+def temporal_conv(channels: int, pixels: int) -> Cost:
+    """nn.temporal.TemporalConv over `pixels` of all frames."""
+    weights = 3 * channels * channels
+    total = (norm(channels) + Cost(weights + channels, 2.0 * pixels * weights)) * 4
+    return total.needs(3 * pixels * channels)  # normed, activated, what comes of it
 
 
 def pairs(dim: int, queries: int, keys: int) -> Cost:

@@ -54,12 +54,15 @@ def read_image(path: Path, channels: int | None = None) -> Tensor:
 
 
 def read_frames(path: Path) -> list[Image.Image]:
-    """All frames of an animated picture.
+    """All frames of an animated picture or a film.
 
     Raises:
-        ValueError, OSError: it is a film, or cannot be read.
+        ValueError, OSError: it cannot be read. RunError: E711, what reads films is not installed.
     """
-    refuse_films(path)
+    if is_film(path):
+        from mmm_graph.nn.film import read_film
+
+        return read_film(path)
     try:
         with Image.open(path) as image:
             return [frame.convert("RGB") for frame in ImageSequence.Iterator(image)]
@@ -67,15 +70,9 @@ def read_frames(path: Path) -> list[Image.Image]:
         raise ValueError(f"{path}: {error}") from error
 
 
-def refuse_films(path: Path) -> None:
-    """Say what to do with a film.
-
-    Raises:
-        ValueError: it is one, by its ending.
-    """
-    if path.suffix.lower() in FILMS:
-        hint = f"ffmpeg -i {path.name} frames/%05d.png, and give the list of these files"
-        raise ValueError(f"{path} is not decoded here; extract its frames first: {hint}")
+def is_film(path: Path) -> bool:
+    """By its ending."""
+    return path.suffix.lower() in FILMS
 
 
 def read_sound(path: Path, rate: int | None, channels: int | None = None) -> Tensor:

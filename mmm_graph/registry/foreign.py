@@ -34,6 +34,7 @@ class Foreign:
         parts: components that an importer of single files made up.
         unread: beginnings of the names of tensors that nobody needs.
         read_shapes: reads the names and shapes of all tensors of a folder; see `tensors`.
+        asked: components that were looked at.
     """
 
     folder: Path
@@ -47,6 +48,7 @@ class Foreign:
     parts: Mapping[str, Foreign] = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)
     read_shapes: Callable[[], Mapping[str, tuple[int, ...]]] = dict
+    asked: set[str] = field(default_factory=set)
 
     def part(self, name: str) -> Foreign:
         """A component of a pipeline.
@@ -54,6 +56,7 @@ class Foreign:
         Raises:
             InputError: E612, it is not there.
         """
+        self.asked.add(name)
         if name in self.parts:
             return self.parts[name]
         folder = self.folder / name
@@ -102,14 +105,17 @@ class Foreign:
         said = self.config.get(name)
         return isinstance(said, list) and len(said) == 2 and said[1] is not None
 
-    def model(self) -> dict[str, Any]:
+    def model(self, of: str = "") -> dict[str, Any]:
         """`kind`, `weights` and `config` of a folder with one model; what is the kind's default is left out.
+
+        Args:
+            of: the kind, where several read such folders.
 
         Raises:
             InputError: E612, no kind has a layout of its class, or not with these settings.
         """
         refused: list[str] = []
-        for kind, layout in self._kinds():
+        for kind, layout in self._kinds(of):
             assert layout.read_config is not None
             try:
                 config = kind.config.model_validate(dict(layout.read_config(self.config)))
@@ -173,9 +179,9 @@ class Foreign:
             )
             raise InputError(problem("E612", message, hint="take them out of model_index.json to go without"))
 
-    def _kinds(self) -> list[tuple[ModelType, Layout]]:
-        """Kinds with a layout of the class: several where one class of theirs holds several families."""
-        kinds = self.registry.models.values()
+    def _kinds(self, of: str = "") -> list[tuple[ModelType, Layout]]:
+        """Kinds (all, or one) with a layout of the class: several where one class of theirs holds several families."""
+        kinds = [kind for kind in self.registry.models.values() if of in ("", kind.kind)]
         pairs = [(kind, layout) for kind in kinds for layout in kind.layouts]
         found = [p for p in pairs if self.class_name in p[1].classes and p[1].read_config is not None]
         if not found:

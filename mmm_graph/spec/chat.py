@@ -12,6 +12,8 @@ from mmm_graph.errors import did_you_mean
 ROLES = ("system", "user", "assistant")
 MEDIA = ("image", "audio", "video")
 """Types of segments beside text. A segment holds its medium under its type, or a file under `path`."""
+SIGNAL = "signal"
+"""A segment that asks for a medium, `{"type": "signal", "signal": "image"}`: the signal tokens of a tokenizer."""
 
 Segment = dict[str, Any]
 Message = dict[str, Any]
@@ -26,7 +28,7 @@ def read_chats(value: Any, loaders: Loaders | None = None) -> list[Conversation]
     Args:
         value: a text, which is one message of a user; a list of messages, which is one conversation; or a list of texts
             and conversations. The content of a message is a text or a list of segments, `{"type": "text", "text": ...}`
-            or `{"type": "image", "image": ...}`, and audio and video alike.
+            or `{"type": "image", "image": ...}`, and audio and video alike; or `{"type": "signal", "signal": "image"}`.
         loaders: for media; None = they stay as they are.
 
     Raises:
@@ -146,8 +148,13 @@ def _segment(value: Any, place: str, loaders: Loaders) -> Segment:
         if not isinstance(value["text"], str):
             raise ValueError(f"the text of {place} is {_type(value['text'])}")
         return {"type": "text", "text": value["text"]}
+    if kind == SIGNAL:
+        _check_keys(value, ("type", SIGNAL), (SIGNAL,), place)
+        if value[SIGNAL] not in MEDIA:
+            raise ValueError(f"{place} is a signal for {value[SIGNAL]!r}; signals are for {', '.join(MEDIA)}")
+        return {"type": SIGNAL, SIGNAL: value[SIGNAL]}
     if kind not in MEDIA:
-        raise ValueError(f"{place} is of the type {kind!r}; types are text, {', '.join(MEDIA)}")
+        raise ValueError(f"{place} is of the type {kind!r}; types are text, {', '.join(MEDIA)}, {SIGNAL}")
     key = "path" if "path" in value and kind not in value else kind
     if key not in value and "url" in value:
         raise ValueError(f'{place} names a URL; nothing is downloaded: give a file as "{kind}"')

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 KINDS = frozenset((
@@ -12,6 +12,8 @@ KINDS = frozenset((
     "Scalar", "Bool", "Times", "State", "Any",
 ))  # fmt: skip
 MAX_LENGTH = 200
+REST = "..."
+"""In the ports of a node type: any number of axes, the same in all of its ports."""
 COND_FIELDS = ("embeds", "pooled", "sizes", "mask", "label", "guidance", "resolution", "aspect")
 
 _PORT = re.compile(
@@ -70,6 +72,22 @@ class PortType:
         return self.kind + ("*" if self.many else "") + dims + tag + ("?" if self.optional else "")
 
 
+_REST = Dim(over=(REST,))
+
+
+def has_rest(port: PortType) -> bool:
+    """Whether it takes any number of axes."""
+    return _REST in (port.dims or ())
+
+
+def with_rest(port: PortType, axes: tuple[Dim, ...]) -> PortType:
+    """The port with these axes in the place of `...`, if it has it."""
+    if port.dims is None or not has_rest(port):
+        return port
+    at = port.dims.index(_REST)
+    return replace(port, dims=(*port.dims[:at], *axes, *port.dims[at + 1 :]))
+
+
 def parse_port(text: str | PortType, kinds: frozenset[str] = KINDS) -> PortType:
     """`"Latents[b,4,h/8,w/8]{sd15}?"` -> PortType.
 
@@ -89,6 +107,8 @@ def parse_port(text: str | PortType, kinds: frozenset[str] = KINDS) -> PortType:
         raise ValueError(f"unknown kind {match['kind']!r} in {text!r}; kinds are {', '.join(sorted(kinds))}")
     dims = match["dims"]
     parsed = None if dims is None else tuple(parse_dim(d) for d in dims.split(",") if dims.strip())
+    if (parsed or ()).count(_REST) > 1:
+        raise ValueError(f"{text!r} has `...` more than once")
     return PortType(match["kind"], parsed, match["tag"] or None, bool(match["opt"]), bool(match["many"]))
 
 
@@ -105,11 +125,13 @@ def cond(optional: bool = False, **fields: str | PortType) -> PortType:
 
 
 def parse_dim(text: str) -> Dim:
-    """`"h/8"`, `"2*t"`, `"$width"`, `"64"` -> Dim.
+    """`"h/8"`, `"2*t"`, `"$width"`, `"64"`, `"..."` -> Dim.
 
     Raises:
         ValueError: anything but a product or quotient of integers, symbols and $names.
     """
+    if text.strip() == REST:
+        return _REST
     over: list[str] = []
     under: list[str] = []
     coef, rest, divide = Fraction(1), text, False

@@ -14,7 +14,7 @@ from torch import Tensor
 from mmm_graph.config import Config
 from mmm_graph.nn.sampler import Times
 from mmm_graph.registry.node_type import Ports
-from mmm_graph.spec.ports import Dim, PortType
+from mmm_graph.spec.ports import Dim, PortType, with_rest
 
 SIZES: Mapping[str, int] = {
     **{"b": 2, "t": 6, "l": 8, "f": 2, "c": 4, "h": 16, "w": 24, "d": 16},
@@ -50,7 +50,7 @@ class Sizes:
             ):
                 self.known.setdefault("m", len(value))
         steps: dict[str, int] = {}
-        for dim in (d for port in flat(ports.values()) for d in port.dims or ()):
+        for dim in (d for port in flat(ports.values()) for d in _dims(port)):
             under = [s for n in dim.under if n[0] == "$" and (s := self._size(n))]
             for name in (n for n in (*dim.over, *dim.under) if n[0] not in "$_"):
                 steps[name] = math.lcm(steps.get(name, 1), math.prod(under, start=dim.coef.denominator))
@@ -74,7 +74,7 @@ class Sizes:
         Raises:
             ValueError: a length is not whole, or names a config field that is not set.
         """
-        values = [self.value(d) for d in port.dims or ()]
+        values = [self.value(d) for d in _dims(port)]
         if any(v is None or v.denominator != 1 for v in values):
             raise ValueError(f"cannot size {port} with {self.known}; pass dims={{...}} or config={{...}}")
         return tuple(int(v) for v in values if v is not None)
@@ -83,9 +83,10 @@ class Sizes:
         """ "" when the shape agrees with the type, else what is wrong; unknown symbols are found from it."""
         if port.dims is None:
             return ""
-        if len(shape) != len(port.dims):
+        dims = _dims(port)
+        if len(shape) != len(dims):
             return f"has the shape {list(shape)}, which is not of the form {port}"
-        for dim, size in zip(port.dims, shape, strict=True):
+        for dim, size in zip(dims, shape, strict=True):
             free = [n for n in (*dim.over, *dim.under) if not self._size(n) and n != "_"]
             if len(free) == 1 and free[0] in dim.over and not free[0].startswith("$"):
                 known = self.value(Dim(dim.coef, tuple(n for n in dim.over if n != free[0]), dim.under))
@@ -110,6 +111,11 @@ def _multiple(size: int, step: int) -> int:
     return math.ceil(size / step) * step
 
 
+def _dims(port: PortType) -> tuple[Dim, ...]:
+    """Axes that are named; what takes any number beside them is tried without."""
+    return with_rest(port, ()).dims or ()
+
+
 def flat(ports: Iterable[PortType]) -> Iterable[PortType]:
     """The ports, a Cond replaced by its fields."""
     for port in ports:
@@ -129,7 +135,7 @@ def draw_inputs(ports: Ports, sizes: Sizes, given: Mapping[str, Any], seed: int)
 
 def _there(ports: Ports, sizes: Sizes) -> list[tuple[str, PortType]]:
     """All but optional ports whose width the config leaves open: an instance without that input."""
-    dims = {n: [sizes.value(d) for d in p.dims or ()] for n, p in ports.items()}
+    dims = {n: [sizes.value(d) for d in _dims(p)] for n, p in ports.items()}
     return [(n, p) for n, p in ports.items() if not (p.optional and None in dims[n])]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmm_graph.graph.graph import Call, Graph, Link, ModelNode, Node, Op, Ref, called_models, links
+from mmm_graph.graph.graph import Attached, Call, Graph, Link, ModelNode, Node, Op, Ref, called_models, links
 from mmm_graph.registry import Registry
 from mmm_graph.runtime import Built
 from mmm_graph.train.loader import Batch
@@ -109,7 +109,11 @@ def _told(
 
 def _attached(model: ModelNode) -> list[object]:
     """What stands beside the weights: scales of LoRAs, places of other models."""
-    return [*(x.scale for x in model.attach), *([x.every, x.offset, x.side] for x in model.guests)]
+    return [*(x.scale for x in model.attach), *(_at(x) for x in model.guests)]
+
+
+def _at(guest: Attached) -> list[object]:
+    return ["parts", guest.side] if guest.named else [guest.every, guest.offset, guest.side]
 
 
 def _linked(link: Link, place: Mapping[str, str]) -> list[list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mmm_graph.graph.graph import Graph
 from mmm_graph.registry import Registry
@@ -12,6 +13,8 @@ from mmm_graph.runtime import build_models
 
 _RANGE = re.compile(r"(\d+):(\d+)")
 ROLE = "tokenizer."
+SIGNALS = "signals"
+"""In place of a token: all signal tokens of a tokenizer, with which a language model asks for media."""
 
 
 def row_numbers(
@@ -47,17 +50,28 @@ def _with_tokens(
     built = build_models(graph.models, registry, base=base, needed=names)
     asked = {name: one.object for name, one in built.items() if hasattr(one.object, "token_id")}
     for token in tokens:
-        ids = {name: tokenizer.token_id(token) for name, tokenizer in asked.items()}
-        known = {name: number for name, number in ids.items() if number is not None}
+        ids = {name: _numbers(tokenizer, token) for name, tokenizer in asked.items()}
+        known = {name: numbers for name, numbers in ids.items() if numbers}
         if not known:
             who = (
                 f"none of {', '.join(asked)} has it"
                 if asked
                 else "no tokenizer of the graph can say its number"
             )
-            return f"there is no token {token!r}: {who}; `add_tokens` of a tokenizer adds some, or write its number"
+            key = SIGNALS if token == SIGNALS else "add_tokens"
+            return (
+                f"there is no token {token!r}: {who}; `{key}` of a tokenizer adds some, or write its number"
+            )
         if len(set(known.values())) > 1:
-            said = ", ".join(f"{number} of {name}" for name, number in known.items())
+            said = ", ".join(f"{', '.join(map(str, numbers))} of {name}" for name, numbers in known.items())
             return f"the token {token!r} is {said}; write its number"
-        found.update(known.values())
+        found.update(*known.values())
     return tuple(sorted(found))
+
+
+def _numbers(tokenizer: Any, token: str) -> tuple[int, ...]:
+    """The number of a token, or for the word SIGNALS those of all signal tokens; () = it has none."""
+    if token == SIGNALS:
+        return tuple(number for run in getattr(tokenizer, SIGNALS, {}).values() for number in run)
+    number = tokenizer.token_id(token)
+    return () if number is None else (number,)

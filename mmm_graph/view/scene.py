@@ -342,7 +342,8 @@ def used_models(graph: Graph) -> list[ModelNode]:
 def told(model: ModelNode) -> tuple[str, str, str]:
     """Name, kind, and where weights and place of a model come from."""
     source = model.weights or model.init or ""
-    at = f"{model.copies} x in {model.host}" if model.host else ""
+    count = f"{model.copies} x " if model.copies else ""
+    at = f"{count}in {model.host}" if model.host else ""
     return model.name, model.kind, ", ".join(filter(None, (source, at)))
 
 

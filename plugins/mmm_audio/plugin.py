@@ -5,13 +5,20 @@ from __future__ import annotations
 from mmm_audio.ast.foreign import BARE, CLASSIFIER
 from mmm_audio.ast.node import AST
 from mmm_audio.mel.node import MEL
-from mmm_graph.registry import Importer, NodeType, hookimpl
+from mmm_audio.savers.node import sound_savers
+from mmm_graph.registry import Importer, NodeType, Saver, hookimpl
 
 
 @hookimpl
 def mmm_register_nodes() -> list[NodeType]:
     """The mel spectrogram and the encoder of it."""
     return [MEL, AST]
+
+
+@hookimpl
+def mmm_register_savers() -> list[Saver]:
+    """wav."""
+    return sound_savers()
 
 
 @hookimpl

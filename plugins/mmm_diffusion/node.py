@@ -23,7 +23,7 @@ from mmm_graph.registry import (
     sampler_type,
 )
 
-LATENTS, MASK = "Latents[b,c,h,w]", "Latents[b,1,h,w]"
+LATENTS, MASK = "Latents[b,c,...,h,w]", "Latents[b,1,...,h,w]"
 
 KARRAS, SOLVER = "Karras et al. 2022 (arXiv:2206.00364)", "Lu et al. 2022 (arXiv:2211.01095)"
 SAMPLERS: tuple[tuple[str, type[Config], str, str, str], ...] = (
@@ -82,7 +82,7 @@ def _scheduler(kind: str, config: type[Config], name: str, doc: str, source: str
 
 def _guidance(kind: str, config: type[Config], name: str, doc: str, source: str) -> ModelType:
     combine = method(
-        branches="Latents*[b,c,h,w]",
+        branches="Latents*[b,c,...,h,w]",
         i="Scalar?",
         returns={"pred": LATENTS},
         facts=facts.combine,
@@ -189,8 +189,8 @@ def ops() -> list[OpType]:
             "latents.concat",
             "mmm_diffusion.ops:concat",
             x=LATENTS,
-            beside="Latents[b,e,h,w]",
-            returns={"x": "Latents[b,n,h,w]"},
+            beside="Latents[b,e,...,h,w]",
+            returns={"x": "Latents[b,n,...,h,w]"},
             config=c.ConcatConfig,
             rowwise=True,
             doc="The channels of two latents of one size, one after the other.",
@@ -229,7 +229,7 @@ def composites() -> list[CompositeType]:
             times="Times",
             cond="Cond?",
             uncond="Cond?",
-            beside="Latents[b,e,h,w]?",
+            beside="Latents[b,e,...,h,w]?",
             mask=MASK + "?",
             original=LATENTS + "?",
             noise=LATENTS + "?",

@@ -74,13 +74,14 @@ def run_models(foreign: Foreign, *, guided: bool = True) -> tuple[Tree, Mapping[
     return {**plain, "guide": guide}, found
 
 
-def denoiser(part: Foreign, found: Mapping[str, Any]) -> Tree:
+def denoiser(part: Foreign, found: Mapping[str, Any], kind: str = "") -> Tree:
     """The denoiser, told what it predicts: in their folders only the scheduler knows.
 
     Args:
         found: what the importer of the scheduler says.
+        kind: where several read such folders.
     """
-    model = part.model()
+    model = part.model(kind)
     law = found["scheduler"]
     default = "flow" if law["kind"] == FLOW else "epsilon"
     said = {"prediction": law.get("config", {}).get("prediction", default)}

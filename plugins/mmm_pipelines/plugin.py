@@ -16,6 +16,10 @@ PIPELINES = {
     "PixArtAlphaPipeline": "dit:import_pixart",
     "PixArtSigmaPipeline": "dit:import_pixart",
     "DiTPipeline": "dit:import_dit",
+    "AnimateDiffPipeline": "animatediff:import_animatediff",
+    "MotionAdapter": "animatediff:import_motion_adapter",
+    "AudioLDMPipeline": "audioldm:import_audioldm",
+    "TextToVideoSDPipeline": "text_to_video:import_text_to_video",
 }
 
 

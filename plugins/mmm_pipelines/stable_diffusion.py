@@ -16,6 +16,15 @@ def import_stable_diffusion(foreign: Foreign) -> Tree:
     Source: diffusers, pipelines/stable_diffusion/pipeline_stable_diffusion.py.
     """
     common.check_parts(foreign, "tokenizer", "text_encoder", "unet", "vae", "scheduler")
+    return from_text(foreign)
+
+
+def from_text(foreign: Foreign, kind: str = "") -> Tree:
+    """The graph of a pipeline with one text encoder.
+
+    Args:
+        kind: of the denoiser, where several read such folders.
+    """
     unet, vae = foreign.part("unet"), foreign.part("vae")
     height, width = common.side_of(unet.config.get("sample_size", 64))
     factor = common.vae_factor(vae)
@@ -30,7 +39,7 @@ def import_stable_diffusion(foreign: Foreign) -> Tree:
         "models": {
             "tok": common.tokenizer(foreign, "tokenizer", TEXT_TOKENS),
             "text": foreign.part("text_encoder").model(),
-            "unet": common.denoiser(unet, found),
+            "unet": common.denoiser(unet, found, kind),
             "vae": vae.model(),
             **run,
         },

@@ -15,6 +15,7 @@ from mmm_text.chat_config import ChatConfig
 from mmm_text.chat_formats import FORMATS
 from mmm_text.chat_sandbox import BEGIN, END
 from mmm_text.chat_template import ChatTemplate, Spans
+from mmm_text.signals import Signals
 
 IGNORED = -100
 """Label of a token that is not learnt."""
@@ -44,12 +45,17 @@ class Chats:
     Args:
         settings: of the tokenizer: its own templates under `chat_templates`, special tokens by name.
         media_tokens: placeholders by type of segment.
+        signals: what segments that ask for media become.
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, settings: Mapping[str, Any], media_tokens: Mapping[str, str]
+        self,
+        tokenizer: Tokenizer,
+        settings: Mapping[str, Any],
+        media_tokens: Mapping[str, str],
+        signals: Signals,
     ) -> None:
-        self.tokenizer, self.media_tokens = tokenizer, media_tokens
+        self.tokenizer, self.media_tokens, self.signals = tokenizer, media_tokens, signals
         self.own: Mapping[str, str] = settings.get("chat_templates", {})
         tokens = {k: v for k, v in settings.items() if k.endswith("_token") and isinstance(v, str)}
         self.tokens = {"bos_token": "", "eos_token": "", **tokens}
@@ -75,9 +81,10 @@ class Chats:
             ids = [token for piece in pieces for token in piece.ids]
             places = self._places(ids, chats[i], f"conversation {i}", rows.media)
             learnt = _covered(pieces, texts[i], spans[i]) - {k for k, place in enumerate(places) if place}
-            rows.ids.append(ids)
-            rows.labels.append([id_ if k in learnt else IGNORED for k, id_ in enumerate(ids)])
-            counted.append(places)
+            runs = self.signals.grown(ids, chats[i], f"conversation {i}")
+            rows.ids.append([id_ for run in runs for id_ in run])
+            rows.labels.append([id_ if k in learnt else IGNORED for k, run in enumerate(runs) for id_ in run])
+            counted.append([places[k] for k, run in enumerate(runs) for _ in run])
         before = dict(_running(rows.media))  # numbers are over all media: one type after the other
         rows.places = [
             [NO_MEDIUM if place is None else before[place[0]] + place[1] for place in places]
@@ -119,6 +126,7 @@ class Chats:
         for i, chat in enumerate(chats):
             place = f"conversation {i}"
             _check_end(chat, place, config)
+            chat = self.signals.written(chat, place)
             self._check_media(chat, place)
             system = config.system if config.system is not None else template.system
             if system and chat[0]["role"] != "system":

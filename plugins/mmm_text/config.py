@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mmm_graph.config import Config
+from mmm_text.signals import DEFAULT
 
 
 class TextEncoderConfig(Config):
@@ -94,6 +95,7 @@ class TokenizerConfig(Config):
         add_special: texts begin and end with the tokens that the file says; false: with none.
         media_tokens: what stands in the text of a conversation where an image, audio or video is; default: what the
             files say.
+        signals: so many tokens, added after `add_tokens`, ask for an image, video or audio; or `default`: 4, 24 and 8.
         truncate: cut texts that are too long; false: they are an error.
         chunk: a text that is too long becomes several windows of max_length tokens, each with start and end tokens and
             padded; all texts of a batch get as many as the longest needs.
@@ -106,8 +108,16 @@ class TokenizerConfig(Config):
     add_tokens: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     add_special: bool = True
     media_tokens: Mapping[Literal["image", "audio", "video"], str] = Field(default_factory=dict)
+    signals: Mapping[Literal["image", "audio", "video"], Annotated[int, Field(ge=1, le=99)]] = Field(
+        default_factory=dict
+    )
     truncate: bool = False
     chunk: bool = False
+
+    @field_validator("signals", mode="before")
+    @classmethod
+    def _name(cls, value: Any) -> Any:
+        return dict(DEFAULT) if value == "default" else value
 
     @model_validator(mode="after")
     def _check(self) -> TokenizerConfig:

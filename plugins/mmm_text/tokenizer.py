@@ -15,6 +15,7 @@ from mmm_text.chat import IGNORED, NO_MEDIUM, Chats, Rows
 from mmm_text.chat_config import ChatConfig, DecodeConfig, PromptConfig
 from mmm_text.config import TokenizerConfig
 from mmm_text.padding import Padding
+from mmm_text.signals import Signals, signal_tokens
 from mmm_text.tokenizer_files import read_tokenizer
 
 NO_LIMIT = 10**6
@@ -36,7 +37,12 @@ class HfTokenizer:
             raise InputError(problem("E607", "tokenizer.hf needs a file", hint=hint))
         self.config = config
         self.tokenizer, settings = read_tokenizer(Path(path))
-        self.tokenizer.add_special_tokens([AddedToken(token, special=True) for token in config.add_tokens])
+        signals = signal_tokens(config.signals)
+        added = (*config.add_tokens, *(token for run in signals.values() for token in run))
+        self.tokenizer.add_special_tokens([AddedToken(token, special=True) for token in added])
+        self.signals: dict[str, tuple[int, ...]] = {
+            kind: tuple(self.tokenizer.token_to_id(token) for token in run) for kind, run in signals.items()
+        }
         padding, truncation = self.tokenizer.padding or {}, self.tokenizer.truncation or {}
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
@@ -55,7 +61,9 @@ class HfTokenizer:
         self.pad_id = self.find_pad(config.pad_token or padding.get("pad_token"), settings)
         self.end_ids = self.find_ends(settings)
         self.padding = Padding(self.pad_id, self.max_length if is_fixed else None, side == "left")
-        self.chats = Chats(self.tokenizer, settings, self.find_media(config, settings))
+        self.chats = Chats(
+            self.tokenizer, settings, self.find_media(config, settings), Signals(signals, self.signals)
+        )
         if self.max_length is not None and (config.truncate or config.chunk):
             self.tokenizer.enable_truncation(self.max_length)
 

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from mmm_graph.config import Config
-
-Attend = Literal["none", "self", "cross"]
-
-
-class Level(NamedTuple):
-    """One resolution of the U-Net. `self` attends between pixels, `cross` is a transformer that reads the condition."""
-
-    channels: int
-    attention: Attend
-    num_heads: int
-    transformer_layers: int
+from mmm_graph.nn.unet_layout import Attend, Level
 
 
 class UNetConfig(Config):
@@ -36,6 +26,7 @@ class UNetConfig(Config):
         cond_dim: width of cond.embeds; solved from the links when left out.
         size_dim: width of the sinusoid of each of the six numbers of cond.sizes, which are added to the time together
             with cond.pooled (SDXL); None: neither is read.
+        pooled_beside: cond.pooled, projected to the width of the time, stands beside it instead (AudioLDM).
         pooled_dim: width of cond.pooled; solved from the links when left out.
         guidance_dim: width of the sinusoid of cond.guidance, which is added to that of the time (distilled models, such
             as LCM); None: it is not read.
@@ -61,6 +52,7 @@ class UNetConfig(Config):
     transformer_layers: int | tuple[int, ...] = 1
     cond_dim: int | None = None
     size_dim: int | None = Field(None, ge=2, multiple_of=2)
+    pooled_beside: bool = False
     pooled_dim: int | None = None
     guidance_dim: int | None = Field(None, ge=4, multiple_of=2)
     linear_projection: bool = False
@@ -86,8 +78,10 @@ class UNetConfig(Config):
                 raise ValueError(f"{level.channels} channels do not divide into {level.num_heads} heads")
         if self.cond_dim is not None and not self.is_cross:
             raise ValueError("cond_dim is set but no level has attention `cross`")
-        if self.pooled_dim is not None and self.size_dim is None:
+        if self.pooled_dim is not None and self.size_dim is None and not self.pooled_beside:
             raise ValueError("pooled_dim is set but size_dim is not, so cond.pooled would not be read")
+        if self.pooled_beside and self.size_dim is not None:
+            raise ValueError("pooled_beside and size_dim both say how cond.pooled is read; set one of them")
         return self
 
     @property
@@ -121,6 +115,11 @@ class UNetConfig(Config):
     def time_dim(self) -> int:
         """Width of the time vector."""
         return 4 * self.channels[0]
+
+    @property
+    def temb_dim(self) -> int:
+        """Width of the time vector and of what stands beside it, which the residual blocks read."""
+        return 2 * self.time_dim if self.pooled_beside else self.time_dim
 
     @property
     def added_dim(self) -> int:

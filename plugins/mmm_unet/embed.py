@@ -6,8 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmm_graph.errors import RunError, problem
-from mmm_graph.nn.conv import Conv2d, channels_last
+from mmm_graph.nn.conv import Conv2d, channels_last, check_size
 from mmm_graph.nn.embed import TimeEmbedding, sinusoid
 from mmm_graph.nn.parts import State, known, need, refuse
 from mmm_unet.config import UNetConfig
@@ -25,6 +24,9 @@ class Embed(nn.Module):
         self.time = GuidedTime(config) if self.is_guided else time_embedding(config)
         self.label = nn.Embedding(config.num_classes, config.time_dim) if config.num_classes else None
         self.added = SizeEmbedding(config) if config.size_dim else None
+        self.beside: nn.Linear | None = None
+        if config.pooled_beside:
+            self.beside = nn.Linear(known(config.pooled_dim, "pooled_dim"), config.time_dim)
         self.stride = config.stride
         self.conv = Conv2d(config.in_channels, config.channels[0])
 
@@ -35,7 +37,7 @@ class Embed(nn.Module):
         return {"h": h, "temb": F.silu(self.condition(state)), "skip0": h}
 
     def condition(self, state: State) -> Tensor:
-        """Time, guidance, class, pooled text and sizes: b d."""
+        """Time, guidance, class, pooled text and sizes: b d; b 2d where the pooled text stands beside the time."""
         told: tuple[Tensor, ...] = (need(state, "t", "the U-Net"),)
         if self.is_guided:
             told += (need(state, "cond.guidance", "a U-Net with guidance_dim"),)
@@ -50,8 +52,12 @@ class Embed(nn.Module):
             keys = ("cond.pooled", "cond.sizes")
             time = time + self.added(*(need(state, key, "a U-Net with size_dim") for key in keys))
         else:
-            refuse(state, "cond.pooled", "a U-Net without size_dim")
             refuse(state, "cond.sizes", "a U-Net without size_dim")
+            if self.beside is None:
+                refuse(state, "cond.pooled", "a U-Net without size_dim or pooled_beside")
+        if self.beside is not None:
+            pooled = need(state, "cond.pooled", "a U-Net with pooled_beside")
+            time = torch.cat([time, self.beside(pooled)], dim=1)
         return time
 
 
@@ -98,19 +104,6 @@ class SizeEmbedding(nn.Module):
         told = torch.cat([pooled, waves.reshape(len(sizes), -1).to(pooled.dtype)], dim=1)
         y: Tensor = self.down(F.silu(self.up(told)))
         return y
-
-
-def check_size(x: Tensor, stride: int) -> None:
-    """Skips meet what comes back up only where every level has an even size.
-
-    Raises:
-        RunError: E705, x [b,c,h,w] does not divide by the stride.
-    """
-    height, width = x.shape[2:]
-    if height % stride or width % stride:
-        message = f"x of {height} x {width} does not divide by the U-Net's total stride {stride}"
-        up = " x ".join(str(-(-side // stride) * stride) for side in (height, width))
-        raise RunError(problem("E705", message, hint=f"try {up}"))
 
 
 def time_embedding(config: UNetConfig) -> TimeEmbedding:

@@ -56,12 +56,14 @@ FIELDS = Fields(
         "cross_attention_dim": 1280,
         "addition_embed_type": None,
         "addition_time_embed_dim": None,
+        "class_embed_type": None,
+        "class_embeddings_concat": False,
         "projection_class_embeddings_input_dim": None,
         "only_cross_attention": False,
         "mid_block_only_cross_attention": None,
     },
     fixed={
-        **FIXED,
+        **{name: value for name, value in FIXED.items() if name != "class_embed_type"},
         "mid_block_type": MIDDLE,
         "num_attention_heads": None,
         "encoder_hid_dim": None,
@@ -74,7 +76,6 @@ FIELDS = Fields(
         "conv_in_kernel": 3,
         "conv_out_kernel": 3,
         "attention_type": "default",
-        "class_embeddings_concat": False,
         "cross_attention_norm": None,
     },
     meaningless=("dropout", "upcast_attention", "addition_embed_type_num_heads"),
@@ -120,14 +121,19 @@ def read_diffusers(theirs: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(
             f"reverse_transformer_layers_per_block: {back!r} is not supported; expected {expected}"
         )
-    return {
+    found = {
         **ours,
         "mid_attention": "cross",
         "num_heads": read_heads(ours["attention"], sizes["channels"], others["attention_head_dim"]),
         "transformer_layers": depths,
-        "cond_dim": read_one("cross_attention_dim", others["cross_attention_dim"]),
         **_read_addition(others),
+        **_read_beside(sizes, others),
     }
+    if found.get("pooled_beside") and others["cross_attention_dim"] == sizes["channels"]:
+        # No condition is as wide as all levels: nothing is read there.
+        kinds = tuple("twice" if kind == "cross" else kind for kind in ours["attention"])
+        return {**found, "attention": kinds, "mid_attention": "twice"}
+    return {**found, "cond_dim": read_one("cross_attention_dim", others["cross_attention_dim"])}
 
 
 def read_plain(theirs: Mapping[str, Any]) -> dict[str, Any]:
@@ -164,7 +170,8 @@ def write_diffusers(ours: UNetConfig) -> dict[str, Any]:
         raise ValueError(
             f"time_scale: {ours.time_scale} cannot be written: diffusers takes times as they are"
         )
-    more = _write_conditional(ours) if ours.mid_attention == "cross" else _write_plain(ours)
+    conditional = ours.mid_attention in ("cross", "twice")
+    more = _write_conditional(ours) if conditional else _write_plain(ours)
     down, up = write_attention(ours)
     return {
         **more,
@@ -213,16 +220,40 @@ def _read_addition(others: Mapping[str, Any]) -> dict[str, Any]:
     return {"size_dim": size_dim, "pooled_dim": both - 6 * size_dim}
 
 
+def _read_beside(sizes: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """A vector that stands beside the time, which theirs calls a class."""
+    kind, beside = others["class_embed_type"], others["class_embeddings_concat"]
+    if kind is None and not beside:
+        return {}
+    if kind != "simple_projection" or not beside:
+        said = f"class_embed_type: {kind!r} with class_embeddings_concat: {beside!r}"
+        raise ValueError(f"{said} is not supported; expected 'simple_projection' and true, or neither")
+    width = others["projection_class_embeddings_input_dim"]
+    if not isinstance(width, int) or sizes["num_classes"] is not None or others["addition_embed_type"]:
+        said = f"class_embed_type: {kind!r} with projection_class_embeddings_input_dim: {width!r}"
+        raise ValueError(
+            f"{said} is not supported; expected its width, and no num_class_embeds or addition_embed_type"
+        )
+    return {"pooled_beside": True, "pooled_dim": width}
+
+
 def _write_conditional(ours: UNetConfig) -> dict[str, Any]:
-    if ours.cond_dim is None or (ours.size_dim is not None and ours.pooled_dim is None):
+    kinds = {*ours.attention, ours.mid_attention}
+    if "twice" in kinds and ("cross" in kinds or not ours.pooled_beside):
+        raise ValueError("attention: twice cannot be written: it goes with pooled_beside, and not with cross")
+    reads = (ours.is_cross, ours.cond_dim), (ours.size_dim or ours.pooled_beside, ours.pooled_dim)
+    if any(wanted and width is None for wanted, width in reads):
         raise ValueError("cond_dim, pooled_dim: none cannot be written: they must be known")
     found = {
         "_class_name": CLASS,
         **FIELDS.write(ours),
         "attention_head_dim": write_heads(ours),
         "transformer_layers_per_block": [level.transformer_layers for level in ours.levels],
-        "cross_attention_dim": ours.cond_dim,
+        "cross_attention_dim": ours.cond_dim if ours.is_cross else list(ours.channels),
     }
+    if ours.pooled_beside:
+        found |= {"class_embed_type": "simple_projection", "class_embeddings_concat": True}
+        return found | {"projection_class_embeddings_input_dim": ours.pooled_dim}
     if ours.size_dim is None:
         return found
     return found | {
@@ -233,8 +264,12 @@ def _write_conditional(ours: UNetConfig) -> dict[str, Any]:
 
 
 def _write_plain(ours: UNetConfig) -> dict[str, Any]:
+    if ours.pooled_beside:
+        raise ValueError(f"pooled_beside: true cannot be written: {PLAIN} does not read it")
     if ours.is_cross:
         raise ValueError(f"mid_attention: {ours.mid_attention} cannot be written: {CLASS} has `cross` there")
+    if "twice" in ours.attention:
+        raise ValueError(f"attention: twice cannot be written: {PLAIN} has no transformers")
     for field in ("size_dim", "guidance_dim"):
         if getattr(ours, field) is not None:
             raise ValueError(f"{field}: {getattr(ours, field)} cannot be written: {PLAIN} does not read it")

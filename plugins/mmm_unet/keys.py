@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
+from mmm_graph.nn.diffusers_names import ATTENTION, RESNET, TRANSFORMER
+from mmm_graph.nn.unet_layout import Level, Row, layout
 from mmm_graph.registry import Cut, below
-from mmm_unet.config import Level, UNetConfig
-from mmm_unet.layout import Row, layout
+from mmm_unet.config import UNetConfig
 
 Table = dict[str, str | Cut]
 
-RESNET = {
-    "norm1": "norm1",
-    "conv1": "conv1",
-    "time": "time_emb_proj",
-    "norm2": "norm2",
-    "conv2": "conv2",
-    "skip": "conv_shortcut",
-}
 ORIGINAL_RESNET = {
     "norm1": "in_layers.0",
     "conv1": "in_layers.2",
@@ -25,22 +18,7 @@ ORIGINAL_RESNET = {
     "skip": "skip_connection",
 }
 
-ATTENTION = {"q": "to_q", "k": "to_k", "v": "to_v", "out": "to_out.0"}
 OLD_ATTENTION = {"q": "query", "k": "key", "v": "value", "out": "proj_attn"}
-
-TRANSFORMER: Table = {
-    "norm": "norm",
-    "proj_in": "proj_in",
-    "layers.{k}.norm1": "transformer_blocks.{k}.norm1",
-    "layers.{k}.norm2": "transformer_blocks.{k}.norm2",
-    "layers.{k}.norm3": "transformer_blocks.{k}.norm3",
-    **below("layers.{k}.attn", "transformer_blocks.{k}.attn1", ATTENTION),
-    **below("layers.{k}.cross", "transformer_blocks.{k}.attn2", ATTENTION),
-    "layers.{k}.mlp.up": "transformer_blocks.{k}.ff.net.0.proj",
-    "layers.{k}.mlp.down": "transformer_blocks.{k}.ff.net.2",
-    "proj_out": "proj_out",
-}
-"""The same in all layouts."""
 
 
 def diffusers(pixels: dict[str, str]) -> Table:
@@ -51,6 +29,7 @@ def diffusers(pixels: dict[str, str]) -> Table:
         "embed.time.down": "time_embedding.linear_2",
         "embed.time.guidance": "time_embedding.cond_proj",
         "embed.label": "class_embedding",
+        "embed.beside": "class_embedding",
         "embed.added.up": "add_embedding.linear_1",
         "embed.added.down": "add_embedding.linear_2",
         "embed.conv": "conv_in",

@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mmm_unet.config import Attend, UNetConfig
+from mmm_graph.nn.unet_layout import Attend
+from mmm_unet.config import UNetConfig
 
 BLOCKS: dict[Attend, str] = {
     "none": "DownBlock2D",
     "self": "AttnDownBlock2D",
     "cross": "CrossAttnDownBlock2D",
+    "twice": "CrossAttnDownBlock2D",
 }
 """What a level attends to -> their name on the way down; on the way up it has Up in place of Down."""
 
 
 def read_attention(down: Sequence[str], up: Sequence[str]) -> tuple[Attend, ...]:
-    """What each level attends to.
+    """What each level attends to; `cross` is said of `twice` too.
 
     Raises:
         ValueError: a block that we do not have, or the way up is not the way down backwards.
     """
-    known = {name: level for level, name in BLOCKS.items()}
+    known = {name: level for level, name in BLOCKS.items() if level != "twice"}
     if any(name not in known for name in down):
         raise ValueError(f"down_block_types: {list(down)} is not supported; expected {', '.join(known)}")
     if list(up) != _mirrored(down):

@@ -10,12 +10,12 @@ from mmm_graph.nn.attention import PixelAttention
 from mmm_graph.nn.conv import Conv2d, Downsample, Upsample
 from mmm_graph.nn.init import zero
 from mmm_graph.nn.norm import GroupNorm
-from mmm_graph.nn.parts import State, need, run_parts
+from mmm_graph.nn.parts import State, known, need, run_parts
+from mmm_graph.nn.pixel_transformer import PixelTransformer
 from mmm_graph.nn.resnet import Resnet
-from mmm_unet.config import Level, UNetConfig
+from mmm_graph.nn.unet_layout import Level, Row, layout
+from mmm_unet.config import UNetConfig
 from mmm_unet.embed import Embed
-from mmm_unet.layout import Row, layout
-from mmm_unet.transformer import PixelTransformer
 
 
 class UNet(nn.Module):
@@ -49,7 +49,7 @@ class Block(nn.Module):
         h = need(state, "h", "the U-Net")
         if self.reads:
             h = torch.cat([h, need(state, self.reads, "the U-Net")], dim=1)
-        h = self.attn(self.resnet(h, state["temb"]), state)
+        h = attend(self.attn, self.resnet(h, state["temb"]), state)
         return {"h": h, self.writes: h} if self.writes else {"h": h}
 
 
@@ -66,7 +66,7 @@ class Middle(nn.Module):
     def forward(self, state: State) -> dict[str, Tensor]:
         temb = state["temb"]
         h = self.resnet1(need(state, "h", "the U-Net"), temb)
-        return {"h": self.resnet2(self.attn(h, state), temb)}
+        return {"h": self.resnet2(attend(self.attn, h, state), temb)}
 
 
 class Half(nn.Module):
@@ -107,13 +107,6 @@ class Head(nn.Module):
         return {"pred": self.conv(F.silu(self.norm(need(state, "h", "the U-Net"))))}
 
 
-class NoAttention(nn.Module):
-    """Leaves h as it is."""
-
-    def forward(self, h: Tensor, state: State) -> Tensor:
-        return h
-
-
 class SelfAttention(nn.Module):
     """Attention between the pixels of h; reads no condition."""
 
@@ -121,22 +114,37 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.pixels = PixelAttention(level.channels, level.num_heads, config.groups, config.eps)
 
-    def forward(self, h: Tensor, state: State) -> Tensor:
+    def forward(self, h: Tensor) -> Tensor:
         y: Tensor = self.pixels(h)
         return y
 
 
 def attention(config: UNetConfig, level: Level) -> nn.Module:
-    """The attention of a level: (h, state) -> h."""
-    if level.attention == "cross":
-        return PixelTransformer(config, level)
-    return SelfAttention(config, level) if level.attention == "self" else NoAttention()
+    """What a level attends to; see `attend`."""
+    if level.attention in ("cross", "twice"):
+        cond_dim = known(config.cond_dim, "cond_dim") if level.attention == "cross" else None
+        return PixelTransformer(
+            *(level.channels, cond_dim, level.num_heads),
+            layers=level.transformer_layers,
+            groups=config.groups,
+            linear=config.linear_projection,
+        )
+    return SelfAttention(config, level) if level.attention == "self" else nn.Identity()
+
+
+def attend(attention: nn.Module, h: Tensor, state: State) -> Tensor:
+    """h through the attention of a level, which may read the condition."""
+    told: tuple[Tensor | None, ...] = ()
+    if isinstance(attention, PixelTransformer) and attention.reads:
+        told = (need(state, "cond.embeds", "a U-Net with cross-attention"), state.get("cond.mask"))
+    y: Tensor = attention(h, *told)
+    return y
 
 
 def resnet(config: UNetConfig, in_channels: int, out_channels: int) -> Resnet:
     """A residual block with the time vector and norms of the config."""
     return Resnet(
-        in_channels, out_channels, time_dim=config.time_dim, num_groups=config.groups, eps=config.eps
+        in_channels, out_channels, time_dim=config.temb_dim, num_groups=config.groups, eps=config.eps
     )
 
 

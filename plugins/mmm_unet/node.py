@@ -36,7 +36,8 @@ UNET = model_type(
             path=unet_path,
             facts=predicted,
             doc="One evaluation at times t. With size_dim, cond.sizes is original height and width, top and left of "
-            "the cut, wanted height and width; with guidance_dim, cond.guidance is a scale, 1 being no guidance.",
+            "the cut, wanted height and width; with pooled_beside, cond.pooled stands beside the time; with "
+            "guidance_dim, cond.guidance is a scale, 1 being no guidance.",
         )
     },
     parts=unet_parts,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from mmm_graph.nn import cost
 from mmm_graph.nn.cost import Cost
+from mmm_graph.nn.unet_layout import Level, Row, layout
 from mmm_graph.registry import Part, Sharding
-from mmm_unet.config import Level, UNetConfig
-from mmm_unet.layout import Row, layout
+from mmm_unet.config import UNetConfig
 
 COND_TOKENS = 77
 """Length of the condition that the work of cross-attention is counted for."""
@@ -44,11 +44,12 @@ def embed_part(config: UNetConfig) -> Part:
     total = cost.time_embedding(config.channels[0], config.time_dim)
     total += cost.linear(config.guidance_dim or 0, config.channels[0], bias=False)
     total += cost.table(config.num_classes or 0, config.time_dim)
+    total += cost.linear(config.pooled_dim or 0, config.time_dim) * config.pooled_beside
     total += cost.conv(config.in_channels, config.channels[0], pixels(config, 0))
     if config.added_dim:
         total += cost.time_embedding(config.added_dim, config.time_dim)
     here = config.channels[0] * pixels(config, 0)
-    sizes = {"h": here, "temb": config.time_dim, "skip0": here}
+    sizes = {"h": here, "temb": config.temb_dim, "skip0": here}
     reads = ("x", "t", "cond.label", "cond.pooled", "cond.sizes", "cond.guidance")
     return Part("embed", reads, ("h", "temb", "skip0"), *total.fields, sizes)
 
@@ -68,11 +69,11 @@ def row_part(config: UNetConfig, row: Row) -> Part:
     sizes = dict.fromkeys(writes, width * after)
     if row.form in ("down", "up"):
         return Part(row.name, ("h",), writes, *cost.conv(width, width, after).fields, sizes)
-    total = cost.resnet(row.in_channels + row.skip_channels, width, here, config.time_dim)
+    total = cost.resnet(row.in_channels + row.skip_channels, width, here, config.temb_dim)
     if row.skip_channels:  # both are put together
         total = total.needs(total.work + (row.in_channels + row.skip_channels) * here)
     if row.form == "middle":
-        total += cost.resnet(width, width, here, config.time_dim)
+        total += cost.resnet(width, width, here, config.temb_dim)
     attend = attention(config, row.level, here)
     total += attend.needs(
         attend.work + 2 * width * here
@@ -85,18 +86,12 @@ def row_part(config: UNetConfig, row: Row) -> Part:
 
 def attention(config: UNetConfig, level: Level, tokens: int) -> Cost:
     """What the level attends to."""
-    width, cond_dim = level.channels, config.cond_dim or 0
+    width, cond_dim = level.channels, None if level.attention == "twice" else config.cond_dim or 0
     if level.attention == "none":
         return Cost()
     if level.attention == "self":
         return cost.pixel_attention(width, tokens)
-    layer = (
-        cost.norm(width) * 3
-        + cost.attention(width, tokens, bias=False)
-        + cost.gated_mlp(width, 4 * width, tokens)
-    )
-    layer += cost.cross_attention(width, tokens, cond_dim, COND_TOKENS, bias=False)
-    return cost.norm(width) + cost.linear(width, width, tokens) * 2 + layer * level.transformer_layers
+    return cost.pixel_transformer(width, tokens, cond_dim, COND_TOKENS, layers=level.transformer_layers)
 
 
 def pixels(config: UNetConfig, depth: int) -> int:

@@ -85,3 +85,9 @@ class NoiseConfig(Config):
 
     height: int = Field(default=512, ge=1)
     width: int = Field(default=512, ge=1)
+
+
+class FramesNoiseConfig(NoiseConfig):
+    """frames: of the clip that the noise will become; height, width: as of NoiseConfig."""
+
+    frames: int = Field(default=16, ge=1)

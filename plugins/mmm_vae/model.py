@@ -15,7 +15,14 @@ from mmm_graph.nn.noise import Noise
 from mmm_graph.nn.norm import GroupNorm
 from mmm_graph.nn.parts import State, need, run_parts
 from mmm_graph.nn.resnet import Resnet
-from mmm_vae.config import EncodeConfig, EncodeTilesConfig, NoiseConfig, TileConfig, VaeConfig
+from mmm_vae.config import (
+    EncodeConfig,
+    EncodeTilesConfig,
+    FramesNoiseConfig,
+    NoiseConfig,
+    TileConfig,
+    VaeConfig,
+)
 from mmm_vae.parts import decoder_path, encoder_path
 from mmm_vae.tiles import decoder_grid, encoder_grid, tiled
 
@@ -63,6 +70,16 @@ class AutoencoderKL(nn.Module):
         """As `decode`, tile by tile."""
         return tiled(self.decode, latents, decoder_grid(self.config, config))
 
+    def encode_frames(self, video: Tensor, config: EncodeConfig, noise: Noise) -> dict[str, Tensor]:
+        """As `encode`, frame by frame: b f c h w -> b z f h/f w/f."""
+        found = [self.posterior(frame) for frame in video.unbind(1)]
+        moments = {key: torch.stack([one[key] for one in found], dim=2) for key in ("mean", "logvar")}
+        return self._drawn(moments, config.sample, noise)
+
+    def decode_frames(self, latents: Tensor) -> Tensor:
+        """As `decode`, frame by frame: b z f h w -> b f c h*f w*f."""
+        return torch.stack([self.decode(frame) for frame in latents.unbind(2)], dim=1)
+
     def mask(self, mask: Tensor) -> Tensor:
         """What is to be painted, [b,1,h,w] -> [b,1,h/f,w/f]: 1.0 there; of f x f pixels the first decides."""
         factor = self.config.factor
@@ -70,6 +87,19 @@ class AutoencoderKL(nn.Module):
 
     def noise(self, like: Tensor | Sequence[object], config: NoiseConfig, noise: Noise) -> Tensor:
         """Normal noise shaped as the latents of images of the wanted size, one for each element of `like`."""
+        weight = next(self.parameters())
+        return noise.normal(self._latent_shape(config), dtype=weight.dtype, device=weight.device)
+
+    def noise_frames(
+        self, like: Tensor | Sequence[object], config: FramesNoiseConfig, noise: Noise
+    ) -> Tensor:
+        """As `noise`, for clips: b z f h w."""
+        weight = next(self.parameters())
+        channels, *size = self._latent_shape(config)
+        shape = (channels, config.frames, *size)
+        return noise.normal(shape, dtype=weight.dtype, device=weight.device)
+
+    def _latent_shape(self, config: NoiseConfig) -> tuple[int, int, int]:
         factor = self.config.factor
         if config.height % factor or config.width % factor:
             raise RunError(
@@ -79,9 +109,7 @@ class AutoencoderKL(nn.Module):
                     hint=f"try {round_up(config.height, factor)} x {round_up(config.width, factor)}",
                 )
             )
-        weight = next(self.parameters())
-        shape = (self.config.latent_channels, config.height // factor, config.width // factor)
-        return noise.normal(shape, dtype=weight.dtype, device=weight.device)
+        return self.config.latent_channels, config.height // factor, config.width // factor
 
     def _drawn(self, posterior: dict[str, Tensor], sample: bool, noise: Noise) -> dict[str, Tensor]:
         """The posterior, and latents of it."""

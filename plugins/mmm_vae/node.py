@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from mmm_graph.registry import Facts, ModelType, method, model_type
-from mmm_vae.config import EncodeConfig, EncodeTilesConfig, NoiseConfig, TileConfig, VaeConfig
+from mmm_vae.config import (
+    EncodeConfig,
+    EncodeTilesConfig,
+    FramesNoiseConfig,
+    NoiseConfig,
+    TileConfig,
+    VaeConfig,
+)
 from mmm_vae.foreign import LAYOUTS
 from mmm_vae.parts import decoder_path, encoder_path, vae_parts, vae_sharding
 
 IMAGE = "Image[b,$image_channels,h,w]"
 LATENTS = "Latents[b,$latent_channels,h/$factor,w/$factor]"
+VIDEO = "Video[b,f,$image_channels,h,w]"
+CLIP = "Latents[b,$latent_channels,f,h/$factor,w/$factor]"
 
 
 def draws(config: VaeConfig, call: EncodeConfig | TileConfig, facts: Facts) -> Facts:
@@ -83,6 +92,26 @@ KL = model_type(
             facts=tiles_fit,
             doc="`decode` for images larger than memory: in tiles that overlap. One rank does it; ranks can share the "
             "rows of `decode`, which needs no tiles for it and is exact.",
+        ),
+        "encode_frames": method(
+            video=VIDEO,
+            config=EncodeConfig,
+            noise=True,
+            facts=draws,
+            returns={"latents": CLIP, "mean": CLIP, "logvar": CLIP},
+            doc="`encode` for videos, one frame after the other.",
+        ),
+        "decode_frames": method(
+            latents=CLIP,
+            returns={"video": VIDEO},
+            doc="`decode` for videos, one frame after the other.",
+        ),
+        "noise_frames": method(
+            like="Any",
+            config=FramesNoiseConfig,
+            noise=True,
+            returns={"latents": "Latents[b,$latent_channels,$frames,$height/$factor,$width/$factor]"},
+            doc="`noise` in the shape of the latents of clips.",
         ),
         "mask": method(
             mask="Mask[b,1,h,w]",

@@ -6,7 +6,7 @@ from mmm_graph.registry import NodeType, Saver, hookimpl
 from mmm_vision.image.node import image_nodes
 from mmm_vision.pixels.node import pixel_nodes
 from mmm_vision.prepare.node import prepare_nodes
-from mmm_vision.savers.node import image_savers
+from mmm_vision.savers.node import image_savers, video_savers
 from mmm_vision.video.node import video_nodes
 
 
@@ -18,5 +18,5 @@ def mmm_register_nodes() -> list[NodeType]:
 
 @hookimpl
 def mmm_register_savers() -> list[Saver]:
-    """png and jpg."""
-    return image_savers()
+    """png and jpg; gif, webp and mp4."""
+    return [*image_savers(), *video_savers()]

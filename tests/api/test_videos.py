@@ -54,8 +54,8 @@ def test_lists_of_lists_arrays_and_pictures_are_videos_too(folder: Path) -> None
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("a.mp4", r"is not decoded here; extract its frames first: ffmpeg -i a.mp4 frames/%05d.png"),
-        (["0.png", "a.mp4"], "is not decoded here"),
+        ("a.mp4", "Invalid data found"),
+        (["0.png", "a.mp4"], "is a film itself; a list of files is the frames of one video"),
         (["0.png", "a.gif"], "has 3 frames itself; a list of files is the frames of one video"),
         (["0.png", "large.png"], "have one size, found 3 x 4 x 6 and 3 x 4 x 7"),
         ([["0.png"], ["0.png", "1.png"]], "one length and size, found 1 x 3 x 4 x 6 and 2 x 3 x 4 x 6"),
@@ -84,6 +84,6 @@ def test_inputs_of_a_graph(folder: Path) -> None:
     assert [tuple(one.shape) for one in inputs["m"]] == [(3, 3, 4, 6), (1, 3, 4, 6)]
     with pytest.raises(InputError, match=r"E302.*a\.mp4") as caught:
         make_request(graph, {"a": str(folder / "a.mp4")})
-    assert "ffmpeg" in str(caught.value)
+    assert "Invalid data found" in str(caught.value)
     with pytest.raises(InputError, match="an item of a list of videos is one video"):
         make_request(graph, {"m": [torch.zeros(2, 1, 3, 4, 6)]}, base=folder)

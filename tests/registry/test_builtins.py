@@ -147,6 +147,16 @@ SETUPS: dict[str, dict[str, Any]] = {
         "config": {**UNET, "cond_dim": 8, "num_heads": 2},
         "values": {"cond": {"embeds": torch.ones(2, 6, 8), "mask": torch.ones(2, 6, dtype=torch.bool)}},
     },
+    "denoiser.unet_frames": {
+        "config": {**UNET, "cond_dim": 8, "num_heads": 2, "frames": 3},
+        "values": {"cond": {"embeds": torch.ones(2, 6, 8)}},
+        "dims": {"f": 3},
+    },
+    "adaptor.motion": {
+        "config": {"channels": [8], "groups": 4, "num_heads": 2, "layers_per_block": 1, "frames": 3},
+        "values": {"frames": torch.arange(3).expand(2, 3)},
+        "dims": {"b": 2, "f": 3, "c": 8},
+    },
     "diffusion.denoise": {
         "uses": {
             "denoiser": used(REGISTRY, "denoiser", "denoiser.dit", **DIT),
@@ -165,6 +175,26 @@ SETUPS: dict[str, dict[str, Any]] = {
     },
     "encoder.text": {
         "config": {"vocab_size": 8, "width": 16, "depth": 1, "num_heads": 2, "hidden": 16, "eos_id": 7}
+    },
+    "encoder.clap_text": {
+        "config": {
+            **{"vocab_size": 8, "positions": 12, "width": 16, "depth": 2, "num_heads": 2, "hidden": 16},
+            "pooled_dim": 6,
+        }
+    },
+    "vocoder.hifigan": {
+        "config": {
+            **{
+                "bins": 6,
+                "frames": 5,
+                "width": 16,
+                "rates": [5, 2],
+                "kernels": [16, 4],
+                "block_kernels": [3],
+            },
+            "dilations": [[1, 3]],
+        },
+        "dims": {"f": 5},
     },
     "guidance.none": {"values": {"branches": [torch.ones(2, 4, 8, 8)]}},
     "ids.drop": {"config": {"value": 0}},

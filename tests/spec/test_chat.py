@@ -13,6 +13,7 @@ from mmm_graph.spec.chat import read_chat_text, read_chats, relative_to
 
 HI = {"role": "user", "content": [{"type": "text", "text": "hi"}]}
 CAT = {"type": "image", "image": "cat.png"}
+ASK = {"type": "signal", "signal": "video"}
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,7 @@ CAT = {"type": "image", "image": "cat.png"}
         ("hi", [[HI]]),
         (["hi", "hi"], [[HI], [HI]]),
         ({"role": "user", "content": "hi"}, [[HI]]),
+        ({"role": "user", "content": [ASK]}, [[{"role": "user", "content": [ASK]}]]),
         ([{"role": "user", "content": "hi"}, {"role": "assistant", "content": ""}], None),
         ([[HI], "hi"], [[HI], [HI]]),
         (((HI,),), [[HI]]),
@@ -71,9 +73,14 @@ def segment(**keys: Any) -> list[Any]:
         (segment(type="text", text=3), "the text of conversation 0, message 0, segment 0 is of type int"),
         (
             segment(type="image_url", image_url={}),
-            "is of the type 'image_url'; types are text, image, audio, video",
+            "is of the type 'image_url'; types are text, image, audio, video, signal",
         ),
         (segment(type="image"), "segment 0 has no 'image'"),
+        (segment(type="signal"), "segment 0 has no 'signal'"),
+        (
+            segment(type="signal", signal="text"),
+            "segment 0 is a signal for 'text'; signals are for image, audio",
+        ),
         (segment(type="image", url="https://x"), "names a URL; nothing is downloaded"),
         (segment(type="image", image="x", path="y"), "unknown key 'path'"),
     ],

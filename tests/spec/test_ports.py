@@ -96,7 +96,7 @@ def test_long_types_are_refused_fast():
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.text(alphabet="Imagebhw[]{},*/?$ 0123", max_size=30))
+@given(st.text(alphabet="Imagebhw[]{},*/?$. 0123", max_size=30))
 def test_any_text_is_a_type_or_a_value_error(text):
     try:
         port = parse_port(text)

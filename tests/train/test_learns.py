@@ -89,6 +89,11 @@ REFUSED = [
     ("{rows: [12]}", "E819", "no row 12: the embedding has 12"),
     ('{rows: ["4:4"]}', "E819", "the rows 4:4 are none"),
     ('{rows: ["<imgg>"]}', "E819", "no token '<imgg>': none of words has it"),
+    (
+        "{rows: [signals]}",
+        "E819",
+        "no token 'signals': none of words has it; `signals` of a tokenizer adds some",
+    ),
     ("{rows: [-1]}", "E", "rows"),
 ]
 

@@ -163,7 +163,9 @@ def test_small_graphs(tmp_path: Path) -> None:
 def test_two_ranks_train_as_one(tmp_path: Path, name: str) -> None:
     """Twenty steps of each stage; and going on in the middle of it, which changes no bit."""
     recipe = GRAPHS[name]
-    eps = {} if name == "lora" else {"optim__config__eps": str(EPS)}  # whose optimiser is that of another stage
+    eps = (
+        {} if name == "lora" else {"optim__config__eps": str(EPS)}
+    )  # whose optimiser is that of another stage
     cases = [recipe.case("ddp", **eps), recipe.case("fsdp", **eps, **SHARD)]
     before = 20 * (len(recipe.stages) - 1)
     again = [part for case, step in zip(cases, (7, 13), strict=True) for part in stopped(case, before + step)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mmm_bridge.projector.config import LinearConfig, MlpConfig
 from mmm_bridge.projector.foreign import LINEAR_LAYOUTS, MLP_LAYOUTS
 from mmm_bridge.projector.parts import projector_parts, projector_path, projector_sharding
@@ -41,6 +43,15 @@ MLP = model_type(
 )
 
 
+OUT = replace(
+    LINEAR,
+    kind="projector.linear",
+    doc="One linear layer from states of a signal to embeds for a generator, as many as the signal has tokens.",
+    source="Wu et al. 2024 (arXiv:2309.05519), its published code",
+    layouts=(),
+)
+
+
 def projector_nodes() -> list[ModelType]:
-    """adaptor.linear, adaptor.mlp."""
-    return [LINEAR, MLP]
+    """adaptor.linear, adaptor.mlp, and the first as projector.linear, on the other side of a language model."""
+    return [LINEAR, MLP, OUT]

@@ -67,3 +67,20 @@ class QFormerConfig(Config):
     def looks(self, index: int) -> bool:
         """Whether a block has cross-attention."""
         return index % self.cross_every == 0
+
+
+class OutQFormerConfig(QFormerConfig):
+    """A small one from states of a signal to what a generator takes; see QFormerConfig.
+
+    Attributes:
+        num_queries: embeds that come out: as many as the text encoder of the generator makes.
+        width, depth, num_heads, hidden: of the transformer; hidden is the width inside the MLPs.
+        cross_every: the first of so many blocks looks at the signal.
+    """
+
+    num_queries: int = Field(77, ge=1)
+    width: int = Field(512, ge=1)
+    depth: int = Field(2, ge=1)
+    num_heads: int = Field(4, ge=1)
+    hidden: int = Field(2048, ge=1)
+    cross_every: int = Field(1, ge=1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from mmm_bridge.qformer.config import QFormerConfig
+from dataclasses import replace
+
+from mmm_bridge.qformer.config import OutQFormerConfig, QFormerConfig
 from mmm_bridge.qformer.foreign import LAYOUTS
 from mmm_bridge.qformer.parts import (
     bare_path,
@@ -73,6 +75,17 @@ QFORMER = model_type(
 )
 
 
+OUT = replace(
+    QFORMER,
+    kind="projector.qformer",
+    config=OutQFormerConfig,
+    methods={"forward": QFORMER.methods["forward"]},
+    doc="Learned queries in a BERT from states of a signal to embeds for a generator; two blocks by default.",
+    source="Wu et al. 2024 (arXiv:2309.05519), its published code; Li et al. 2023 (arXiv:2301.12597)",
+    layouts=(),
+)
+
+
 def qformer_nodes() -> list[ModelType]:
-    """adaptor.qformer."""
-    return [QFORMER]
+    """adaptor.qformer, and projector.qformer, on the other side of a language model."""
+    return [QFORMER, OUT]

@@ -6,7 +6,13 @@ from mmm_bridge.splice.config import PrependConfig, SpliceConfig
 from mmm_bridge.splice.facts import prepend_facts, splice_facts
 from mmm_graph.registry import OpType, op_type
 
-MADE = {"embeds": "Embeds[b,s,d]", "mask": "Mask[b,s]", "labels": "Ids[b,s]?", "positions": "Ids[b,s]"}
+MADE = {
+    "embeds": "Embeds[b,s,d]",
+    "mask": "Mask[b,s]",
+    "labels": "Ids[b,s]?",
+    "positions": "Ids[b,s]",
+    "places": "Ids[b,t]",
+}
 
 
 def splice_nodes() -> list[OpType]:
@@ -25,7 +31,7 @@ def splice_nodes() -> list[OpType]:
             facts=splice_facts,
             doc="The embeds of media at their places in a text; mask, labels and positions grow with it. Several links "
             "under `insert` (images, audios) are media one after the other. `spans` says conversation, first place and "
-            "number of embeds of each.",
+            "number of embeds of each; `places`, where each token of the text stands now.",
             source="Liu et al. 2023 (arXiv:2304.08485), section 4.1",
         ),
         op_type(

@@ -36,7 +36,8 @@ def splice(
 
     Returns:
         embeds: [b,s,d]. mask: [b,s]. labels: [b,s], -100 over media and padding. positions: [b,s] counted without
-        padding. spans: [m,3] conversation, first place in it and number of embeds of each medium.
+        padding. spans: [m,3] conversation, first place in it and number of embeds of each medium. places: [b,t] where
+        in the result each token of the ids stands; -1 for media and padding.
 
     Raises:
         RunError: E758, media and places do not belong together; E759, a medium has more or fewer places than embeds
@@ -84,7 +85,9 @@ def prepend(
         None if labels is None else torch.cat([labels.new_full((batch, 1), IGNORED), labels], 1),
     )
     del found["spans"]  # the whole batch has the same
-    return found
+    where = found["places"]
+    assert where is not None
+    return {**found, "places": where[:, 1:]}
 
 
 def _as_list(insert: Media | None, text: Tensor) -> list[Tensor]:
@@ -144,4 +147,13 @@ def _put(
         "labels": moved,
         "positions": (mask.cumsum(1) - 1).clamp(min=0),
         "spans": places.spans.to(device),
+        "places": _moved(places).to(device),
     }
+
+
+def _moved(places: Places) -> Tensor:
+    """Where each token went, [b,t]; -1 = it is padding, or the place of a medium."""
+    seen = places.filled.flatten()[places.tokens]
+    moved = torch.full(places.kept.shape, -1, dtype=torch.int64)
+    moved[places.kept] = torch.where(seen, places.tokens % places.length, -1)
+    return moved

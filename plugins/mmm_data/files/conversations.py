@@ -12,7 +12,7 @@ from torch import Tensor
 from mmm_data.files.config import ConversationsConfig
 from mmm_data.files.listing import read_table
 from mmm_graph.nn.media import image_tensor, open_image
-from mmm_graph.spec.chat import Conversation, read_chats
+from mmm_graph.spec.chat import MEDIA, Conversation, read_chats
 
 PLACE = "<image>"
 ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
@@ -92,8 +92,8 @@ def messages(row: Mapping[str, Any], files: list[str]) -> Conversation:
 
 
 def count_media(chat: Conversation) -> int:
-    """Segments that are not text."""
-    return sum(segment["type"] != "text" for message in chat for segment in message["content"])
+    """Segments that hold media."""
+    return sum(segment["type"] in MEDIA for message in chat for segment in message["content"])
 
 
 def _turns(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -1,1 +1,1 @@
-"""Images to files that carry their origin."""
+"""Images and videos to files that carry their origin."""

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from pydantic import ValidationError
 from torch import Tensor
 
+from mmm_graph.config import Config
 from mmm_graph.errors import InputError, problem
 from mmm_vision.image.grid import grid
 from mmm_vision.savers.options import ImageOptions
 
+Options = TypeVar("Options", bound=Config)
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
@@ -39,7 +42,11 @@ def save_png(
     for key, text in metadata.items():
         info.add_itxt(key, text)
     return _save(
-        value, path, ".png", _options(options), lambda image, file: image.save(file, "PNG", pnginfo=info)
+        value,
+        path,
+        ".png",
+        read_options(options, ImageOptions),
+        lambda image, file: image.save(file, "PNG", pnginfo=info),
     )
 
 
@@ -47,7 +54,7 @@ def save_jpg(
     value: Tensor, path: Path, options: Mapping[str, Any], metadata: Mapping[str, str]
 ) -> list[Path]:
     """Like save_png, without alpha; metadata is one JSON object in the comment (at most 65,533 bytes)."""
-    chosen = _options(options)
+    chosen = read_options(options, ImageOptions)
     comment = json.dumps(dict(metadata), sort_keys=True).encode()
     return _save(
         value[:, :3], path, ".jpg", chosen,
@@ -70,7 +77,7 @@ def _save(
     for i, image in enumerate(images):
         name = path.name if len(images) == 1 else f"{path.name}-{i:0{width}d}"
         files.append(path.with_name(name + suffix))
-        _write_whole(files[-1], to_pillow(image), write)
+        write_whole(files[-1], partial(write, to_pillow(image)))
     return files
 
 
@@ -81,27 +88,32 @@ def to_pillow(image: Tensor) -> Image.Image:
     return Image.fromarray(pixels[0] if mode == "L" else pixels.transpose(1, 2, 0), mode)
 
 
-def _write_whole(path: Path, image: Image.Image, write: Callable[[Image.Image, IO[bytes]], None]) -> None:
+def write_whole(path: Path, write: Callable[[IO[bytes]], None]) -> None:
     """Write beside the target and rename: whoever looks sees the old file or the whole new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        partial = Path(file.name)
+        unfinished = Path(file.name)
         try:
-            write(image, file)
+            write(file)
             file.flush()
-            partial.chmod(0o644)
-            partial.replace(path)
+            unfinished.chmod(0o644)
+            unfinished.replace(path)
         except BaseException:  # Ctrl-C too: no half-written file stays
-            partial.unlink(missing_ok=True)
+            unfinished.unlink(missing_ok=True)
             raise
 
 
-def _options(options: Mapping[str, Any]) -> ImageOptions:
+def read_options(options: Mapping[str, Any], kind: type[Options]) -> Options:
+    """What stands beside `format:` under `save:`.
+
+    Raises:
+        InputError: E310, an option is unknown or out of range.
+    """
     try:
-        return ImageOptions.model_validate({k: v for k, v in options.items() if k != "format"})
+        return kind.model_validate({k: v for k, v in options.items() if k != "format"})
     except ValidationError as error:
         found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        known = ", ".join(ImageOptions.model_fields)
+        known = ", ".join(kind.model_fields)
         raise InputError(
             problem("E310", f"save options: {found}", hint=f"options are format, {known}")
         ) from error

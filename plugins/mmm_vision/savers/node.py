@@ -1,4 +1,4 @@
-"""The savers for images; torch-free."""
+"""The savers for images and videos; torch-free."""
 
 from __future__ import annotations
 
@@ -16,5 +16,20 @@ def image_savers() -> list[Saver]:
             "Image",
             "mmm_vision.savers.files:save_jpg",
             "8 bit, lossy; metadata as JSON in the comment.",
+        ),
+    ]
+
+
+def video_savers() -> list[Saver]:
+    """gif, webp and mp4."""
+    videos = "mmm_vision.savers.videos"
+    return [
+        Saver("gif", "Video", f"{videos}:save_gif", "256 colours a frame; metadata as JSON in the comment."),
+        Saver("webp", "Video", f"{videos}:save_webp", "True colour; metadata as JSON in EXIF."),
+        Saver(
+            "mp4",
+            "Video",
+            f"{videos}:save_mp4",
+            "H.264 without compression; metadata as JSON in the comment.",
         ),
     ]

@@ -1,4 +1,4 @@
-"""What may stand beside `format:` under `save:` of an image output; torch-free."""
+"""What may stand beside `format:` under `save:` of an output of images or videos; torch-free."""
 
 from __future__ import annotations
 
@@ -6,6 +6,20 @@ from pydantic import Field
 
 from mmm_graph.config import Config
 from mmm_vision.image.config import GridConfig
+
+
+class VideoOptions(Config):
+    """How videos become files.
+
+    Attributes:
+        fps: frames a second; a gif counts in hundredths of a second.
+        scale: enlarges the frames, each pixel to a square of so many.
+        quality: of a webp, 1 to 100; 100 is lossless.
+    """
+
+    fps: float = Field(8.0, gt=0, le=100)
+    scale: int = Field(1, ge=1, le=64)
+    quality: int = Field(95, ge=1, le=100)
 
 
 class ImageOptions(Config):

@@ -68,6 +68,10 @@ def test_media_take_their_places(pad, lengths, side):
         assert got["positions"][r][seen].tolist() == list(range(len(row)))
         for number, place, length in spans:
             assert got["spans"][number].tolist() == [r, first + place, length]
+        where, told = got["places"][r], mask[r] & (index[r] < 0)
+        assert torch.equal(got["embeds"][r][where[told]], embeds[r][told]) and bool(
+            (where[~told] == -1).all()
+        )
     assert got["embeds"].shape == (3, longest, WIDTH)
 
 
@@ -134,6 +138,7 @@ def test_expanded_is_what_transformers_does_and_so_is_growing(lengths):
     assert torch.equal(got["embeds"], want) and torch.equal(got["mask"], mask)
     assert torch.equal(grown["embeds"][mask], want[mask]) and torch.equal(grown["mask"], mask)
     assert torch.equal(got["spans"], grown["spans"])
+    assert torch.equal(got["places"], torch.where(mask & (ids != 39), torch.arange(wide), -1))
     assert visual.shape[2] == LLAMA["hidden_size"]
 
 
@@ -186,6 +191,7 @@ def test_a_soft_prompt_stands_before_each_text(pad):
         seen = got["mask"][r]
         assert torch.equal(got["embeds"][r][seen], torch.cat([prompt[r], text()[r][MASK[r]]]))
         assert got["labels"][r][seen].tolist() == [IGNORED] * 2 + LABELS[r][MASK[r]].tolist()
+        assert torch.equal(got["embeds"][r][got["places"][r][MASK[r]]], text()[r][MASK[r]])
     assert bool(got["mask"][:, -1 if pad == "left" else 0].all())
     close(prepend(text(), prompt, PrependConfig())["embeds"], torch.cat([prompt, text()], 1), 0)
     with pytest.raises(RunError, match=r"E760.*2 soft prompts for 3 texts"):

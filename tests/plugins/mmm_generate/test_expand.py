@@ -81,6 +81,20 @@ def test_a_batch_equals_one_by_one_without_a_cache() -> None:
     assert torch.allclose(found["logprobs"][0, : len(said)], torch.tensor(said), atol=1e-5)
 
 
+def test_hidden_states_are_those_of_the_new_tokens() -> None:
+    """Each where its token went in, the last one's too; as the model makes them of prompt and answer at once."""
+    text = TEXT.replace("text: say.text", "hidden: say.hidden")
+    found, net = run(graph_of(text, max_new_tokens=COUNT, hidden=True), PROMPTS)
+    assert found["hidden"].shape[:2] == found["ids"].shape
+    for row, (prompt, answer) in enumerate(zip(PROMPTS, answers(found), strict=True)):
+        state: dict[str, Any] = {"ids": torch.tensor([[*prompt, *answer]])}
+        with torch.no_grad():
+            for name in ("embed", "enter", *(f"block{i}" for i in range(BLOCKS))):
+                state.update(net.parts[name](state))
+        want = state["h"][0, len(prompt) :]
+        torch.testing.assert_close(found["hidden"][row, : len(answer)], want, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.dist
 @pytest.mark.parametrize("cut", [2, 4, 5])
 def test_blocks_on_two_ranks_keep_their_caches(cut: int) -> None:

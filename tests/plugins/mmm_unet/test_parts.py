@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from mmm_graph.nn.unet_layout import layout
 from mmm_unet.config import UNetConfig
-from mmm_unet.layout import layout
 from mmm_unet.model import UNet
 from mmm_unet.parts import COND_TOKENS, unet_parts, unet_path, unet_sharding
 

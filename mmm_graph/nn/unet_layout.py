@@ -1,10 +1,34 @@
-"""UNetConfig -> the rows the U-Net is made of, in order: one table for the module, the parts table and the key map."""
+"""The rows a U-Net is made of, in order: one table for the module, the parts table and the key map; torch-free."""
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
-from mmm_unet.config import Level, UNetConfig
+Attend = Literal["none", "self", "cross", "twice"]
+
+
+class Level(NamedTuple):
+    """One resolution of the U-Net. `self` attends between pixels, `cross` is a transformer that reads the condition,
+    `twice` one that attends between pixels in its place too.
+    """
+
+    channels: int
+    attention: Attend
+    num_heads: int
+    transformer_layers: int
+
+
+class Leveled(Protocol):
+    """What the layout reads of the config of a U-Net."""
+
+    @property
+    def channels(self) -> tuple[int, ...]: ...
+    @property
+    def layers_per_block(self) -> int: ...
+    @property
+    def levels(self) -> tuple[Level, ...]: ...
+    @property
+    def middle(self) -> Level: ...
 
 
 class Row(NamedTuple):
@@ -30,14 +54,14 @@ class Row(NamedTuple):
     depth: int
 
 
-def layout(config: UNetConfig) -> tuple[Row, ...]:
+def layout(config: Leveled) -> tuple[Row, ...]:
     """The rows on the way down, the middle, and the rows on the way up."""
     down, skips = way_down(config)
     middle = Row("mid", "middle", config.channels[-1], 0, config.middle, "", "", len(config.channels) - 1)
     return (*down, middle, *way_up(config, skips))
 
 
-def way_down(config: UNetConfig) -> tuple[list[Row], list[int]]:
+def way_down(config: Leveled) -> tuple[list[Row], list[int]]:
     """Rows of the encoder, and the channels of every skip, the one of the embedding included."""
     rows: list[Row] = []
     skips = [config.channels[0]]
@@ -52,7 +76,7 @@ def way_down(config: UNetConfig) -> tuple[list[Row], list[int]]:
     return rows, skips
 
 
-def way_up(config: UNetConfig, skips: list[int]) -> list[Row]:
+def way_up(config: Leveled, skips: list[int]) -> list[Row]:
     """Rows of the decoder, coarsest first: block k from the end reads skip k."""
     rows: list[Row] = []
     left = len(skips)

@@ -1,0 +1,1 @@
+"""Sound to files that carry their origin."""

@@ -1,0 +1,1 @@
+"""Text to sound: CLAP's text encoder, a vocoder, and what lies between."""

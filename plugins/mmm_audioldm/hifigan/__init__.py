@@ -1,0 +1,1 @@
+"""HiFi-GAN: log mel spectrograms to sound."""

@@ -1,0 +1,1 @@
+"""Motion modules: attention along the frames of a video, beside the parts of a U-Net of pictures."""
