@@ -6,13 +6,14 @@ from mmm_audio.ast.foreign import BARE, CLASSIFIER
 from mmm_audio.ast.node import AST
 from mmm_audio.mel.node import MEL
 from mmm_audio.savers.node import sound_savers
+from mmm_audio.spectrum.node import spectrum_nodes
 from mmm_graph.registry import Importer, NodeType, Saver, hookimpl
 
 
 @hookimpl
 def mmm_register_nodes() -> list[NodeType]:
-    """The mel spectrogram and the encoder of it."""
-    return [MEL, AST]
+    """The mel spectrogram and the encoder of it; spectrograms that become sounds again."""
+    return [MEL, AST, *spectrum_nodes()]
 
 
 @hookimpl

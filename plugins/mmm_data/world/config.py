@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -55,6 +55,7 @@ class WorldConfig(DigitSplit):
         batch: requests a batch.
         length: how many there are.
         tasks: what is given and wanted, each as often; one that stands twice is twice as often.
+        medium: what requests show: the medium itself, or a text that says what it shows.
         seed: of digits, phrasings, jitter, tones and noise.
         shift: largest displacement of a scan along each axis [pixels of the scan].
         rotate: largest rotation [degrees].
@@ -69,6 +70,7 @@ class WorldConfig(DigitSplit):
     batch: int = Field(64, ge=1)
     length: int = Field(20_000, ge=1, le=1_000_000)
     tasks: tuple[Task, ...] = Field((*SINGLE, *MIXED), min_length=1)
+    medium: Literal["itself", "text"] = "itself"
     seed: int = 0
     shift: float = Field(0.4, ge=0.0, le=4.0)
     rotate: float = Field(8.0, ge=0.0, le=45.0)

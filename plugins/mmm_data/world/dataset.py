@@ -59,9 +59,11 @@ class World:
         given, wanted = self.task(index)
         plan, made = self.plans[index], Maker(self, index)
         request: list[dict[str, Any]] = [{"type": "text", "text": plan.request}]
-        if given != "text":
-            shown = made.media("given", given, plan.seen_move)
-            request.insert(0, {"type": given, given: shown.expand(3, -1, -1) if given == "image" else shown})
+        if given != "text" and config.medium == "text":
+            told = captions(plan.digit, MOVES[plan.seen_move])[given]
+            request.insert(0, {"type": "text", "text": f"{told}. "})
+        elif given != "text":
+            request.insert(0, {"type": given, given: made.given(given)})
         said = [{"type": "text", "text": plan.answer}] if plan.answer else []
         said += [{"type": "signal", "signal": medium} for medium in wanted if medium != "text"]
         chat = [{"role": "user", "content": request}, {"role": "assistant", "content": said}]
@@ -77,7 +79,7 @@ class World:
         for medium in ("image", "audio", "video"):
             is_wanted = medium in wanted
             item[f"wanted_{medium}"] = torch.tensor(is_wanted)
-            item[medium] = made.media("wanted", medium, plan.move) if is_wanted else None
+            item[medium] = made.wanted(medium) if is_wanted else None
             item[f"{medium}_text"] = texts[medium] if is_wanted else None
         return item
 
@@ -132,20 +134,37 @@ class Maker:
     def __init__(self, world: World, index: int) -> None:
         self.world, self.config, self.index = world, world.config, index
 
-    def media(self, use: Use, medium: Medium, move: int) -> Tensor:
-        """[1,h,w], [1,n] or [f,3,h,w]. What is wanted has no noise: that is what is learnt to be made."""
-        units = self.world.units[self.index][PLACES[use]]
+    def given(self, medium: Medium) -> Tensor:
+        """What a request shows: a digit somewhere on a canvas [3,h,w], one that moves [f,3,h,w], or a tone [1,n]."""
         if medium == "audio":
-            return self.tone(use, units)
-        return self.drawn(use, self.config.size) if medium == "image" else self.video(use, move, units)
+            return self.tone("given")
+        if medium == "video":
+            return self.video("given", self.world.plans[self.index].seen_move)
+        size, half = self.config.size, self.config.size // 2
+        y, x = (int(unit * (size - half + 1)) for unit in self.units("given")[5:7])
+        canvas = torch.zeros(1, size, size)
+        canvas[:, y : y + half, x : x + half] = self.drawn("given", half)
+        return canvas.expand(3, -1, -1)
+
+    def wanted(self, medium: Medium) -> Tensor:
+        """What an answer might show: a digit [1,h,w], one that moves [f,3,h,w], or a tone [1,n]."""
+        if medium == "audio":
+            return self.tone("wanted")
+        if medium == "video":
+            return self.video("wanted", self.world.plans[self.index].move)
+        return self.drawn("wanted", self.config.size)
+
+    def units(self, use: Use) -> Sequence[float]:
+        """Numbers that say how a medium looks or sounds."""
+        return self.world.units[self.index][PLACES[use]]
 
     def drawn(self, use: Use, size: int) -> Tensor:
         """[1,size,size]"""
         return self.world.drawings[use, size][self.index].float() / 255
 
-    def video(self, use: Use, move: int, units: Sequence[float]) -> Tensor:
+    def video(self, use: Use, move: int) -> Tensor:
         """[f,3,h,w]"""
-        config, half = self.config, self.config.size // 2
+        config, half, units = self.config, self.config.size // 2, self.units(use)
         tile = self.drawn(use, half)
         frames = torch.zeros(config.frames, 1, config.size, config.size)
         where = corners(move, config.frames, config.size - half, along=units[5], across=units[6])
@@ -153,9 +172,9 @@ class Maker:
             frame[:, y : y + half, x : x + half] = tile
         return frames.expand(-1, 3, -1, -1)
 
-    def tone(self, use: Use, units: Sequence[float]) -> Tensor:
-        """[1,n]"""
-        low, high = self.config.noise
+    def tone(self, use: Use) -> Tensor:
+        """[1,n]; what is wanted has no noise: that is what is learnt to be made."""
+        units, (low, high) = self.units(use), self.config.noise
         noise = math.inf if use == "wanted" else low + units[4] * (high - low)
         level = LEVELS[0] + units[0] * (LEVELS[1] - LEVELS[0])
         phases = (2 * math.pi * units[2], 2 * math.pi * units[3])
@@ -172,20 +191,27 @@ def draw_all(world: World) -> dict[tuple[Use, int], Tensor]:
     reach = torch.tensor([config.shift, config.shift, math.radians(config.rotate), config.zoom])
     units, found = torch.tensor(world.units), {}
     for use, place in PLACES.items():
-        media = {m for given, wanted in world.tasks for m in ((given,) if use == "given" else wanted)}
         own = [of_digit[plan.digit] for plan in world.plans]
         chosen = torch.stack(
             [ids[int(unit * len(ids))] for ids, unit in zip(own, units[:, place][:, 0], strict=True)]
         )
         jitter = (2 * units[:, place][:, 1:5] - 1) * reach
-        for medium, size in (("image", config.size), ("video", config.size // 2)):
-            if medium not in media:
-                continue
+        for size in _sizes(world, use):
             flat = DigitSplit(size=size, margin=config.margin)
             pieces = zip(chosen.split(CHUNK), jitter.float().split(CHUNK), strict=True)
             drawn = [(enlarge(scans.pixels[ids], flat, moved) * 255).round().byte() for ids, moved in pieces]
             found[use, size] = torch.cat(drawn)
     return found
+
+
+def _sizes(world: World, use: Use) -> set[int]:
+    """Sides of the drawings that tasks need: only a picture that is wanted is as large as a canvas."""
+    whole, half = world.config.size, world.config.size // 2
+    if use == "given":
+        is_text = world.config.medium == "text"
+        return {half for given, _ in world.tasks if given in ("image", "video") and not is_text}
+    media = {medium for _, wanted in world.tasks for medium in wanted}
+    return {size for medium, size in (("image", whole), ("video", half)) if medium in media}
 
 
 def hash_units(seed: int, index: int) -> list[float]:

@@ -61,6 +61,20 @@ def test_answers_are_right() -> None:
             assert item["answer"] == str(int(item["digit"]))  # type: ignore[call-overload]
 
 
+def test_a_medium_may_be_told_in_words() -> None:
+    shown, told = (
+        world("image->text", "audio->text", "video->image", medium=m, length=30) for m in ("itself", "text")
+    )
+    for i in range(30):
+        a, b = shown[i], told[i]
+        first = b["chat"][0]["content"][0]  # type: ignore[index]
+        assert [a[key] for key in ("task", "answer", "digit", "image_text")] == [
+            b[key] for key in ("task", "answer", "digit", "image_text")
+        ]
+        assert first["type"] == "text" and WORDS[int(a["digit"])] in first["text"]  # type: ignore[call-overload]
+        assert first["text"].endswith(". ")
+
+
 def test_items_follow_from_seed_and_index_alone() -> None:
     a, b, other = (world(seed=seed)[7] for seed in (3, 3, 4))
     assert str(a) == str(b) != str(other)

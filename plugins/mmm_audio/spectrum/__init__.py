@@ -1,0 +1,1 @@
+"""Sounds as pictures of their loudness by time and frequency, and back."""
