@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -152,10 +153,32 @@ SETUPS: dict[str, dict[str, Any]] = {
         "values": {"cond": {"embeds": torch.ones(2, 6, 8)}},
         "dims": {"f": 3},
     },
+    "denoiser.unet3d": {
+        "config": {
+            **{"channels": [8, 16], "attention": ["cross", "none"], "layers_per_block": 1, "head_dim": 4, "groups": 4},
+            **{"sample_size": 8, "num_frames": 3, "cond_dim": 8},
+        },
+        "values": {"cond": {"embeds": torch.ones(2, 6, 8)}},
+        "dims": {"f": 3},
+    },
     "adaptor.motion": {
         "config": {"channels": [8], "groups": 4, "num_heads": 2, "layers_per_block": 1, "frames": 3},
         "values": {"frames": torch.arange(3).expand(2, 3)},
         "dims": {"b": 2, "f": 3, "c": 8},
+    },
+    "audio.to_spectrum": {"dims": {"n": 1024}},
+    "metric.tone_digit": {"dims": {"n": 1024}},
+    "data.digit_world": {"config": {"length": 64}},
+    "projector.signal": {
+        "config": {"in_dim": 6, "out_dim": 8, "num_queries": 3, "width": 8, "num_heads": 2, "hidden": 16}
+    },
+    "signals.find": {
+        "uses": {"tokenizer": SimpleNamespace(signals={"image": (3, 4)})},
+        "values": {"ids": torch.tensor([[1, 3, 4, 2], [3, 4, 3, 4]])},
+    },
+    "signals.states": {
+        "values": {"rows": torch.tensor([0, 1]), "places": torch.tensor([[0, 1], [2, 3]])},
+        "dims": {"s": 4},
     },
     "diffusion.denoise": {
         "uses": {
