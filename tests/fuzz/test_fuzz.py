@@ -54,9 +54,8 @@ def _hang(number: int, frame: object) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
 def test_some(path, tmp_path):
-    count = 80 if path.parent.name == "models" else 120  # they are much alike
-    found = fuzz(path, count, 1, tmp_path)
-    assert found["compiled"] > 0 and found["refused"] > count // 2, found
+    found = fuzz(path, 40, 1, tmp_path)  # the files are much alike
+    assert found["refused"] > 15 and found.total() == 40, found
 
 
 @pytest.mark.slow
@@ -64,4 +63,4 @@ def test_some(path, tmp_path):
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
 def test_two_thousand(path, tmp_path):
     found = fuzz(path, 2_000, 2, tmp_path)
-    assert sum(found.values()) == 2_000
+    assert found["compiled"] > 0 and found.total() == 2_000
