@@ -9,7 +9,8 @@ from mmm_data.world.config import RATE, WorldConfig
 
 def world_columns(config: WorldConfig) -> Mapping[str, str]:
     """Columns of data.digit_world; what an answer does not show is absent in its row."""
-    size, flags = config.size, ("wanted_image", "wanted_audio", "wanted_video")
+    size, rows = config.size, {m: "b" if config.every else f"r_{m}" for m in ("image", "audio", "video")}
+    may = "" if config.every else "?"
     return {
         "chat": "Chat[b]",
         "prompt": "Chat[b]",
@@ -17,11 +18,9 @@ def world_columns(config: WorldConfig) -> Mapping[str, str]:
         "answer": "Text[b]",
         "digit": "Ids[b]",
         "move": "Ids[b]",
-        **dict.fromkeys(flags, "Bool[b]"),
-        "image": f"Image[r_image,1,{size},{size}]?",
-        "image_text": "Text[r_image]?",
-        "audio": f"Audio[r_audio,1,{config.samples}]{{{RATE}}}?",
-        "audio_text": "Text[r_audio]?",
-        "video": f"Video[r_video,{config.frames},3,{size},{size}]?",
-        "video_text": "Text[r_video]?",
+        **{f"wanted_{medium}": "Bool[b]" for medium in rows},
+        **{f"{medium}_text": f"Text[{r}]{may}" for medium, r in rows.items()},
+        "image": f"Image[{rows['image']},1,{size},{size}]{may}",
+        "audio": f"Audio[{rows['audio']},1,{config.samples}]{{{RATE}}}{may}",
+        "video": f"Video[{rows['video']},{config.frames},3,{size},{size}]{may}",
     }

@@ -56,6 +56,8 @@ class WorldConfig(DigitSplit):
         length: how many there are.
         tasks: what is given and wanted, each as often; one that stands twice is twice as often.
         medium: what requests show: the medium itself, or a text that says what it shows.
+        every: each item has a picture, a sound and a video of its digit, and captions of them, whether its answer has
+            them or not; then `move` is that of this video. false: only what the answer has.
         seed: of digits, phrasings, jitter, tones and noise.
         shift: largest displacement of a scan along each axis [pixels of the scan].
         rotate: largest rotation [degrees].
@@ -71,6 +73,7 @@ class WorldConfig(DigitSplit):
     length: int = Field(20_000, ge=1, le=1_000_000)
     tasks: tuple[Task, ...] = Field((*SINGLE, *MIXED), min_length=1)
     medium: Literal["itself", "text"] = "itself"
+    every: bool = False
     seed: int = 0
     shift: float = Field(0.4, ge=0.0, le=4.0)
     rotate: float = Field(8.0, ge=0.0, le=45.0)

@@ -77,10 +77,10 @@ class World:
             "move": torch.tensor(plan.move),
         }
         for medium in ("image", "audio", "video"):
-            is_wanted = medium in wanted
-            item[f"wanted_{medium}"] = torch.tensor(is_wanted)
-            item[medium] = made.wanted(medium) if is_wanted else None
-            item[f"{medium}_text"] = texts[medium] if is_wanted else None
+            item[f"wanted_{medium}"] = torch.tensor(medium in wanted)
+            is_there = config.every or medium in wanted
+            item[medium] = made.wanted(medium) if is_there else None
+            item[f"{medium}_text"] = texts[medium] if is_there else None
         return item
 
     def task(self, index: int) -> tuple[Medium, tuple[Medium, ...]]:
@@ -99,7 +99,7 @@ class Plan:
     Attributes:
         request, answer: texts; the answer is empty where no text is wanted.
         digit: that is shown.
-        move: of a video that is wanted, as a place in MOVES; -1: there is none.
+        move: of the video that an answer shows, as a place in MOVES; -1: there is none.
         seen_move: of a video that is given.
     """
 
@@ -125,7 +125,8 @@ def make_plan(given: Medium, wanted: Sequence[Medium], config: WorldConfig, unit
         name = WORDS[digit] if units[5] < 0.5 else str(digit)
         parts.append(phrase(forms, config.phrasing, units[6 + k], digit=name, move=MOVES[move]))
     request = JOINT.join(part.rstrip("?") for part in parts) + ("?" if parts[-1].endswith("?") else "")
-    return Plan(request, answer, digit, move if "video" in wanted else -1, seen_move)
+    is_moved = config.every or "video" in wanted
+    return Plan(request, answer, digit, move if is_moved else -1, seen_move)
 
 
 class Maker:
@@ -211,6 +212,7 @@ def _sizes(world: World, use: Use) -> set[int]:
         is_text = world.config.medium == "text"
         return {half for given, _ in world.tasks if given in ("image", "video") and not is_text}
     media = {medium for _, wanted in world.tasks for medium in wanted}
+    media |= {"image", "video"} if world.config.every else set()
     return {size for medium, size in (("image", whole), ("video", half)) if medium in media}
 
 

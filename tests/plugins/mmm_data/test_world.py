@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from mmm_data.digits.captions import WORDS
 from mmm_data.metrics.config import DigitAccuracyConfig, MotionConfig, ToneConfig
 from mmm_data.metrics.world import motion, moving_digit, tone_digit
+from mmm_data.world.columns import world_columns
 from mmm_data.world.config import MIXED, SINGLE, WorldConfig, task
 from mmm_data.world.dataset import World
 from mmm_data.world.phrases import MOVES, MOVING, NAMED, SHOWN
@@ -73,6 +74,15 @@ def test_a_medium_may_be_told_in_words() -> None:
         ]
         assert first["type"] == "text" and WORDS[int(a["digit"])] in first["text"]  # type: ignore[call-overload]
         assert first["text"].endswith(". ")
+
+
+def test_every_item_may_have_every_target() -> None:
+    data = world("text->audio", "image->text", every=True, length=20)
+    assert stacked(data, "image").shape == (20, 1, 32, 32) and stacked(data, "audio").shape == (20, 1, 2048)
+    assert motion(stacked(data, "video"), stacked(data, "move"), MotionConfig())["mean"] == 1
+    columns = world_columns(data.config)
+    assert columns["video"] == "Video[b,8,3,32,32]" and columns["video_text"] == "Text[b]"
+    assert world_columns(WorldConfig())["audio"] == "Audio[r_audio,1,2048]{8000}?"
 
 
 def test_items_follow_from_seed_and_index_alone() -> None:
