@@ -1,0 +1,1 @@
+"""Runs of signal tokens: which answers ask for a medium, and where."""
