@@ -206,8 +206,11 @@ def _finish(
 ) -> Graph:
     done = tuple(_resolved(ctx, n) for n in nodes)
     typed = {k: replace(v, type=ctx.unifier.type(v.type)) for k, v in inputs.items()}
+    outside = {node.path for node in done}  # of loops: what is made in one is gone after it
+    known = {name: ref for name, ref in ctx.owners.items() if ref.source in outside or ref.source[0] == "$"}
     owned = {
-        k: replace(v, type=ctx.unifier.type(v.type), owners=_owners(ctx, v.type)) for k, v in outputs.items()
+        k: replace(v, type=ctx.unifier.type(v.type), owners=_owners(ctx, known, v.type))
+        for k, v in outputs.items()
     }
     models = {k: v for k, v in ctx.models.items() if v is not None}
     names = (ctx.spec.name or "graph", part.name, part.source)
@@ -233,13 +236,11 @@ def _whole(ctx: Context, where: str, type_: PortType, node: Node) -> None:
             ctx.report("E207", message, node.place)
 
 
-def _owners(ctx: Context, type_: PortType) -> Ref | None:
+def _owners(ctx: Context, owners: Mapping[str, Ref], type_: PortType) -> Ref | None:
     if not type_.dims:
         return None
     first = type_.dims[0]
-    return next(
-        (ref for name, ref in ctx.owners.items() if ctx.unifier.equal(first, Dim(over=(name,)))), None
-    )
+    return next((ref for name, ref in owners.items() if ctx.unifier.equal(first, Dim(over=(name,)))), None)
 
 
 def _warnings(

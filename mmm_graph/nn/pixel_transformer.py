@@ -87,7 +87,7 @@ class Layer(nn.Module):
         if cond is None:
             x = x + self.cross(self.norm2(x))
         else:
-            asked = self.norm2(x).reshape(len(cond), -1, x.shape[2])  # queries do not see each other
-            x = x + self.cross(asked, cond, mask).view_as(x)
+            by_cond = (len(cond), -1, x.shape[2])  # queries do not see each other
+            x = x + self.cross(self.norm2(x).reshape(by_cond), cond, mask).view_as(x)
         y: Tensor = x + self.mlp(self.norm3(x))
         return y

@@ -289,7 +289,10 @@ def _aligned(num_bytes: int) -> int:
 
 def _away_like(tensor: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
     """A tensor of that shape on the device, without memory; what was on meta is brought into channels-last order."""
-    order = torch.channels_last if tensor.dim() == 4 and tensor.is_meta else torch.preserve_format
-    made = torch.empty_like(tensor, device=device, dtype=dtype, memory_format=order)
+    if tensor.is_meta:  # `empty_like` would import sympy first
+        order = torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
+        made = torch.empty(tensor.shape, device=device, dtype=dtype or tensor.dtype, memory_format=order)
+    else:
+        made = torch.empty_like(tensor, device=device, dtype=dtype)
     made.untyped_storage().resize_(0)
     return made

@@ -155,7 +155,13 @@ SETUPS: dict[str, dict[str, Any]] = {
     },
     "denoiser.unet3d": {
         "config": {
-            **{"channels": [8, 16], "attention": ["cross", "none"], "layers_per_block": 1, "head_dim": 4, "groups": 4},
+            **{
+                "channels": [8, 16],
+                "attention": ["cross", "none"],
+                "layers_per_block": 1,
+                "head_dim": 4,
+                "groups": 4,
+            },
             **{"sample_size": 8, "num_frames": 3, "cond_dim": 8},
         },
         "values": {"cond": {"embeds": torch.ones(2, 6, 8)}},

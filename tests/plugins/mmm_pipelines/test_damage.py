@@ -120,8 +120,8 @@ def test_a_config_that_is_not_of_these_weights(folder, tmp_path, change, said):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"_class_name": "UNet3DConditionModel"}, None),
-        ({"class_embed_type": "timestep"}, "class_embed_type: 'timestep' is not supported"),
+        ({"_class_name": "UNetSpatioTemporalConditionModel"}, None),
+        ({"class_embed_type": "timestep"}, "expected 'simple_projection' and true, or neither"),
         ({"brand_new": 3}, "brand_new"),
     ],
 )
