@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mmm_graph.runtime.engine import Event, Request
-from tests.runtime.graphs import HALVING, INSIDE, NESTED
+from tests.runtime.graphs import HALVING, HEAD, INSIDE, NESTED
 from tests.runtime.toys import halve, toy_engine, toy_graph
 
 X = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0))
@@ -47,6 +47,23 @@ def test_until_inside_a_counted_loop() -> None:
         seen.append(x)
     found = run(NESTED)
     assert torch.equal(found["x"], x) and torch.equal(found["all"], torch.cat(seen))
+
+
+def test_rows_that_an_op_keeps_have_owners_but_not_those_of_a_loop() -> None:
+    """What names the owners of rows is gone with the turn that made it; outside of loops it is known."""
+    keep = "{op: toy.keep, in: {x: $in.x, above: $in.above}}"
+    plain = f"nodes: {{keep: {keep}}}\noutputs: {{kept: keep.x}}\n"
+    body = f"loop: {{max: 2, carry: {{y: $in.x}}, nodes: {{keep: {keep}, d: {{op: toy.double, in: {{x: $carry.y}}}}}}, "
+    looped = (
+        f"nodes: {{turn: {{{body}next: {{y: d}}, out: {{kept: keep.x}}}}}}}}\noutputs: {{kept: turn.kept}}\n"
+    )
+    owners = []
+    for text in (plain, looped):
+        graph = toy_graph(HEAD + text)
+        result = toy_engine(graph).run(graph, [Request("a", {"x": X})])["a"]
+        assert len(result.values["kept"]) <= len(X)
+        owners.append(result.owners.get("kept"))
+    assert owners[0] is not None and owners[1] is None
 
 
 def test_a_counted_loop_inside_until() -> None:
