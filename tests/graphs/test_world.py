@@ -1,0 +1,56 @@
+"""The stages of graphs/world at small sizes: each trains, and what was trained answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import mmm_graph as mmm
+from mmm_graph.registry import load_registry
+from mmm_graph.spec import load_spec
+from mmm_graph.train.trainer import train
+
+pytest.importorskip("sklearn")
+
+WORLD = Path(__file__).resolve().parents[2] / "graphs" / "world"
+FEW = {
+    "steps": "1",
+    "eval": "null",
+    "save_every": "null",
+    "data.config.length": "16",
+    "data.config.batch": "4",
+}
+LLM = "{vocab_size: 94, max_length: 128, width: 32, depth: 1, num_heads: 2, hidden: 64, tied: true}"
+
+
+def trained(name: str, out: Path, *stages: str, **sets: str) -> dict[str, float]:
+    """The losses of the last stage."""
+    few = {f"train.stages.{stage}.{key}": value for stage in stages for key, value in FEW.items()}
+    spec = load_spec(WORLD / f"{name}.yaml", sets={**few, **sets})
+    return dict(train(spec, load_registry(), out, stages=stages)[stages[-1]].loss)
+
+
+def test_what_is_seen_and_heard_is_learnt(tmp_path: Path) -> None:
+    losses = trained("any_to_any", tmp_path, "language", "encode", **{"models.llm.config": LLM})
+    assert 2 < losses["loss.next"] < 6
+    made = {path.stem for path in tmp_path.glob("*.safetensors")}
+    assert made == {"llm", "ear", "see", "watch", "listen"}
+
+
+@pytest.mark.slow
+def test_all_stages_train_and_what_is_asked_for_is_made(tmp_path: Path) -> None:
+    for name, stages in (("tone", ("diffusion",)), ("film", ("vae", "diffusion"))):
+        assert trained(name, tmp_path / name, *stages)["loss"] > 0
+    files = {"tone": ("text", "unet"), "film": ("text", "unet", "vae")}
+    sets = {
+        f"models.{name}.{model}.weights": f"file:{tmp_path}/{name}/{model}.safetensors"
+        for name, models in files.items()
+        for model in models
+    }
+    out = tmp_path / "any"
+    losses = trained("any_to_any", out, "language", "encode", "decode", **sets)
+    media = ("image", "audio", "video")
+    assert {f"loss.{term}_{medium}" for term in ("align", "gen") for medium in media} <= losses.keys()
+    result = mmm.load(out / "graph.yaml").run(chat="draw a seven")
+    assert isinstance(result["text"][0], str)
