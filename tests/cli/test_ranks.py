@@ -63,8 +63,8 @@ def children(pid: int) -> list[int]:
 @pytest.mark.parametrize(
     ("file", "plan"),
     [
-        (DIT, "pipe2"),
         (LDM, "stages3"),
+        pytest.param(DIT, "pipe2", marks=pytest.mark.slow),
         *(
             pytest.param(file, plan, marks=pytest.mark.slow)
             for file, plans in STALE.items()

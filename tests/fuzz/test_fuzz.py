@@ -54,8 +54,8 @@ def _hang(number: int, frame: object) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
 def test_some(path, tmp_path):
-    found = fuzz(path, 40, 1, tmp_path)  # the files are much alike
-    assert found["refused"] > 15 and found.total() == 40, found
+    found = fuzz(path, 20, 1, tmp_path)  # the files are much alike
+    assert found["refused"] > 6 and found.total() == 20, found
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ def work():
 
 
 @pytest.mark.dist
-@pytest.mark.parametrize("world", [2, 4])
+@pytest.mark.parametrize("world", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_processes_give_the_bits_of_threads(world):
     results = processes(world, f"{__name__}:work")
     differ = [case.name for case in cases_of(world) if not same(case, [rank[case.name] for rank in results])]

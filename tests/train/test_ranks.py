@@ -88,7 +88,9 @@ def test_two_ranks_train_as_one(tmp_path: Path) -> None:
     assert bad == {f"{i}": "OSError: it is torn" for i in (3, 8, 9)}
 
 
+@pytest.mark.slow
 def test_going_on_changes_no_bit(tmp_path: Path) -> None:
+    """Every way; test_two_ranks_graphs.py has two of them that are fast."""
     cases = {
         "ddp": STEPS,
         "fsdp": f"{STEPS};shard:true",
