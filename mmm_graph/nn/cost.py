@@ -117,12 +117,12 @@ def pixel_transformer(
     return norm(width) + linear(width, width, tokens) * 2 + layer * layers
 
 
-def temporal_transformer(channels: int, pixels: int, frames: int, width: int) -> Cost:
+def temporal_transformer(channels: int, pixels: int, frames: int, width: int, *, layers: int = 1) -> Cost:
     """nn.temporal.TemporalTransformer, whose heads together are `width` wide."""
     tokens = pixels * frames
     layer = norm(width) * 3 + attention(width, frames, bias=False).each(pixels) * 2
     layer += gated_mlp(width, 4 * width, tokens)
-    return norm(channels) + linear(channels, width, tokens) + layer + linear(width, channels, tokens)
+    return norm(channels) + linear(channels, width, tokens) + layer * layers + linear(width, channels, tokens)
 
 
 def temporal_conv(channels: int, pixels: int) -> Cost:

@@ -30,3 +30,15 @@ TRANSFORMER: Mapping[str, str] = {
     "proj_out": "proj_out",
 }
 """nn.pixel_transformer.PixelTransformer; the same in the original files of Stable Diffusion."""
+
+TEMPORAL: Mapping[str, str] = {
+    **{
+        ours: theirs for ours, theirs in TRANSFORMER.items() if ".attn." not in ours and ".cross." not in ours
+    },
+    **{
+        f"layers.{{k}}.attn{i}.{a}": f"transformer_blocks.{{k}}.attn{i}.{b}"
+        for i in (1, 2)
+        for a, b in ATTENTION.items()
+    },
+}
+"""nn.temporal.TemporalTransformer."""

@@ -60,28 +60,33 @@ class TemporalConv(nn.Module):
 
 
 class TemporalTransformer(nn.Module):
-    """x + project(layer(project(norm(x)))) along the frames of each pixel, identity at first: b c f h w -> b c f h w.
+    """x + project(layers(project(norm(x)))) along the frames of each pixel, identity at first: b c f h w -> b c f h w.
 
     Args:
         channels: of x.
         num_heads, head_dim: heads and the width of one; together they are the width of its tokens.
         groups: of the norm, whose statistics are of all frames.
-    Source: Wang et al. 2023 (arXiv:2308.06571), section 3.2.
+        layers: how many of them.
+    Source: Wang et al. 2023 (arXiv:2308.06571), section 3.2; with positions, Guo et al. 2023 (arXiv:2307.04725),
+    section 4.2.
     """
 
-    def __init__(self, channels: int, num_heads: int, head_dim: int, groups: int) -> None:
+    def __init__(self, channels: int, num_heads: int, head_dim: int, groups: int, *, layers: int = 1) -> None:
         super().__init__()
         width = num_heads * head_dim
         self.norm = GroupNorm(groups, channels, NORM_EPS)
         self.proj_in = nn.Linear(channels, width)
-        self.layer = TemporalLayer(width, num_heads, head_dim)
+        self.layers = nn.ModuleList(TemporalLayer(width, num_heads, head_dim) for _ in range(layers))
         self.proj_out = nn.Linear(width, channels)
         zero(self.proj_out)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, positions: Tensor | float = 0.0) -> Tensor:
+        """Positions [f, width of its tokens], if any, are told to each layer."""
         b, c, f, h, w = x.shape
-        tokens = over_all(self.norm, x).permute(0, 3, 4, 2, 1).reshape(b * h * w, f, c)
-        tokens = self.proj_out(self.layer(self.proj_in(tokens)))
+        tokens = self.proj_in(over_all(self.norm, x).permute(0, 3, 4, 2, 1).reshape(b * h * w, f, c))
+        for layer in self.layers:
+            tokens = layer(tokens, positions)
+        tokens = self.proj_out(tokens)
         y: Tensor = x + tokens.view(b, h, w, f, c).permute(0, 4, 3, 1, 2)
         return y
 

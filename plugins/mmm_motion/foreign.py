@@ -5,27 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mmm_graph.nn.diffusers_names import ATTENTION
+from mmm_graph.nn.diffusers_names import TEMPORAL
 from mmm_graph.registry import Fields, Layout, below
 from mmm_motion.config import MotionConfig
 
 CLASS, WHOLE = "MotionAdapter", "UNetMotionModel"
-MODULE = {
-    "norm": "norm",
-    "proj_in": "proj_in",
-    **{f"layers.{{k}}.norm{n}": f"transformer_blocks.{{k}}.norm{n}" for n in (1, 2, 3)},
-    **below("layers.{k}.attn1", "transformer_blocks.{k}.attn1", ATTENTION),
-    **below("layers.{k}.attn2", "transformer_blocks.{k}.attn2", ATTENTION),
-    "layers.{k}.mlp.up": "transformer_blocks.{k}.ff.net.0.proj",
-    "layers.{k}.mlp.down": "transformer_blocks.{k}.ff.net.2",
-    "proj_out": "proj_out",
-}
 PLACES = {
     "down{i}_{j}": "down_blocks.{i}.motion_modules.{j}",
     "mid": "mid_block.motion_modules.0",
     "up{i}_{j}": "up_blocks.{i}.motion_modules.{j}",
 }
-ROWS = {ours: row for a, b in PLACES.items() for ours, row in below(a, b, MODULE).items()}
+ROWS = {ours: row for a, b in PLACES.items() for ours, row in below(f"{a}.along", b, TEMPORAL).items()}
 POSITIONS = tuple(f"{b}.transformer_blocks.{{k}}.pos_embed.pe" for b in PLACES.values())
 """They are computed."""
 MAX_LEVELS = 8

@@ -6,10 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from mmm_graph.errors import RunError, problem
-from mmm_graph.nn.init import zero
-from mmm_graph.nn.norm import GroupNorm
 from mmm_graph.nn.parts import State, need, run_parts
-from mmm_graph.nn.temporal import NORM_EPS, TemporalLayer, as_clip, as_frames, over_all
+from mmm_graph.nn.temporal import TemporalTransformer, as_clip, as_frames
 from mmm_motion.config import MotionConfig, Place
 
 READER = "the motion module"
@@ -41,11 +39,7 @@ class MotionModule(nn.Module):
         super().__init__()
         width, heads = place.channels, place.num_heads
         self.place, self.max_frames = place, config.max_frames
-        self.norm = GroupNorm(config.groups, width, NORM_EPS)
-        self.proj_in = nn.Linear(width, width)
-        self.layers = nn.ModuleList(TemporalLayer(width, heads, width // heads) for _ in range(place.layers))
-        self.proj_out = nn.Linear(width, width)
-        zero(self.proj_out)
+        self.along = TemporalTransformer(width, heads, width // heads, config.groups, layers=place.layers)
 
     def forward(self, state: State) -> dict[str, Tensor]:
         """{h [(b f),c,h,w], frames [b,f]} -> {h, and the skip of this place}.
@@ -64,15 +58,7 @@ class MotionModule(nn.Module):
             raise RunError(
                 problem("E785", message, hint="the U-Net must be of the family that the modules are for")
             )
-        x = as_clip(h, b)  # b c f h w
-        tokens = over_all(self.norm, x).permute(0, 3, 4, 2, 1)  # b h w f c
-        shape = tokens.shape
-        moved = self.proj_in(tokens.reshape(-1, f, shape[-1]))
-        at = positions(f, shape[-1]).to(moved)
-        for layer in self.layers:
-            moved = layer(moved, at)
-        moved = self.proj_out(moved).view(shape).permute(0, 4, 3, 1, 2)
-        h = h + as_frames(moved)
+        h = as_frames(self.along(as_clip(h, b), positions(f, h.shape[1]).to(h)))
         return {"h": h, self.place.skip: h} if self.place.skip else {"h": h}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from mmm_graph.nn import cost
-from mmm_graph.nn.cost import Cost
 from mmm_graph.registry import Part, Sharding
 from mmm_motion.config import MotionConfig, Place
 
@@ -32,17 +31,6 @@ def motion_part(config: MotionConfig, place: Place) -> Part:
     side = -(-config.sample_size // 2**place.depth)
     tokens = side * side * config.frames
     writes = ("h", place.skip) if place.skip else ("h",)
-    total = motion_cost(config, place, tokens)
-    return Part(
-        place.name, ("h", "frames"), writes, *total.fields, dict.fromkeys(writes, place.channels * tokens)
-    )
-
-
-def motion_cost(config: MotionConfig, place: Place, tokens: int) -> Cost:
-    """Norm, projections, layers; a token sees the same pixel of all frames."""
     width = place.channels
-    attend = cost.linear(width, width, tokens, bias=False) * 3 + cost.linear(width, width, tokens)
-    attend += cost.pairs(width, tokens, config.frames)
-    layer = cost.norm(width) * 3 + attend.needs(5 * tokens * width) * 2
-    layer += cost.gated_mlp(width, 4 * width, tokens)
-    return cost.norm(width) + cost.linear(width, width, tokens) * 2 + layer * place.layers
+    total = cost.temporal_transformer(width, side * side, config.frames, width, layers=place.layers)
+    return Part(place.name, ("h", "frames"), writes, *total.fields, dict.fromkeys(writes, width * tokens))

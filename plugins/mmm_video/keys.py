@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from mmm_graph.nn.diffusers_names import ATTENTION, RESNET, TRANSFORMER
+from mmm_graph.nn.diffusers_names import RESNET, TEMPORAL, TRANSFORMER
 from mmm_graph.registry import Cut, below
 
 CONV = {f"norms.{i}": f"conv{i + 1}.0" for i in range(4)}
 CONV |= {"convs.0": "conv1.2", **{f"convs.{i}": f"conv{i + 1}.3" for i in (1, 2, 3)}}
 """Where they drop out, before the last three convolutions, a place is counted."""
-
-TEMPORAL = {
-    "norm": "norm",
-    "proj_in": "proj_in",
-    **{f"layer.norm{i}": f"transformer_blocks.0.norm{i}" for i in (1, 2, 3)},
-    **below("layer.attn1", "transformer_blocks.0.attn1", ATTENTION),
-    **below("layer.attn2", "transformer_blocks.0.attn2", ATTENTION),
-    "layer.mlp.up": "transformer_blocks.0.ff.net.0.proj",
-    "layer.mlp.down": "transformer_blocks.0.ff.net.2",
-    "proj_out": "proj_out",
-}
 
 
 def _convs(ours: str, level: str, number: str) -> dict[str, str | Cut]:
