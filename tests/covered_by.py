@@ -45,6 +45,7 @@ COVERED_BY = {
         f"plugins/mmm_unet/frames/{name}.py": "tests/plugins/mmm_motion/test_motion.py"
         for name in ("config", "foreign", "model", "node", "parts")
     },
+    "mmm_graph/nn/activation_names.py": "tests/plugins/mmm_audioldm/test_clap.py",
     "mmm_graph/nn/diffusers_names.py": "tests/plugins/mmm_unet/test_foreign.py",
     "mmm_graph/nn/pixel_transformer.py": "tests/plugins/mmm_unet/test_parity.py",
     "mmm_graph/nn/unet_layout.py": "tests/plugins/mmm_unet/test_parts.py",

@@ -32,7 +32,7 @@ BROAD = {
     "mmm_graph/testing/call.py": "whatever a plugin raises is a finding",
     "mmm_graph/testing/node.py": "whatever a plugin raises is a finding",
     "plugins/mmm_text/tokenizer_files.py": "the tokenizers library raises bare Exception",
-    "plugins/mmm_vision/savers/files.py": "no half-written file stays, on Ctrl-C too",
+    "mmm_graph/nn/output_files.py": "no half-written file stays, on Ctrl-C too",
 }
 """Files that may catch everything, and why."""
 

@@ -13,8 +13,8 @@ from PIL import Image
 
 from mmm_graph.errors import RunError, problem
 
-MOST = 4096
-"""Frames that are read at once."""
+MOST, MOST_BYTES = 4096, 2 << 30
+"""Frames that are read at once, and what they may hold together."""
 QUALITY = {"crf": "17", "threads": "1"}
 """Of x264; its bits depend on the number of threads."""
 
@@ -46,7 +46,7 @@ def read_film(path: Path) -> list[Image.Image]:
     """All frames of a film.
 
     Raises:
-        ValueError, OSError: it cannot be read, or has more than 4096 frames.
+        ValueError, OSError: it cannot be read, or has more than 4096 frames, or more than 2 GiB of them.
         RunError: E711, PyAV is not installed.
     """
     found: list[Image.Image] = []
@@ -54,9 +54,10 @@ def read_film(path: Path) -> list[Image.Image]:
         if not film.streams.video:
             raise ValueError(f"{path} has no pictures")
         for frame in film.decode(video=0):
-            if len(found) == MOST:
+            most = min(MOST, MOST_BYTES // (3 * frame.width * frame.height))
+            if len(found) >= most:
                 hint = f"ffmpeg -i {path.name} frames/%05d.png, and give a list of some of these files"
-                raise ValueError(f"{path} has more than {MOST} frames; extract some: {hint}")
+                raise ValueError(f"{path} has more than {most} frames; extract some: {hint}")
             found.append(frame.to_image())
     return found
 

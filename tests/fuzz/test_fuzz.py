@@ -28,9 +28,11 @@ def fuzz(path: Path, count: int, seed: int, folder: Path) -> Counter[str]:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     found: Counter[str] = Counter()
     signal.signal(signal.SIGALRM, _hang)
-    for other in path.parent.glob("*.yaml"):  # which it may include
-        shutil.copy(other, folder)
-    target = folder / path.name
+    for other in FILES:  # which it may include
+        copy = folder / other.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(other, copy)
+    target = folder / path.relative_to(ROOT)
     for number, text in enumerate(mutations(path.read_text(), count, seed)):
         target.write_bytes(text.encode("utf-8", "surrogatepass"))
         signal.alarm(SECONDS)
@@ -54,8 +56,9 @@ def _hang(number: int, frame: object) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
 def test_some(path, tmp_path):
-    found = fuzz(path, 20, 1, tmp_path)  # the files are much alike
-    assert found["refused"] > 6 and found.total() == 20, found
+    count = 80 if path.parent.name in ("models", "world") else 120  # they are much alike
+    found = fuzz(path, count, 1, tmp_path)
+    assert found["compiled"] > 0 and found["refused"] > count // 2, found
 
 
 @pytest.mark.slow
@@ -63,4 +66,4 @@ def test_some(path, tmp_path):
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
 def test_two_thousand(path, tmp_path):
     found = fuzz(path, 2_000, 2, tmp_path)
-    assert found["compiled"] > 0 and found.total() == 2_000
+    assert sum(found.values()) == 2_000

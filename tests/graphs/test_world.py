@@ -11,8 +11,6 @@ from mmm_graph.registry import load_registry
 from mmm_graph.spec import load_spec
 from mmm_graph.train.trainer import train
 
-pytest.importorskip("sklearn")
-
 WORLD = Path(__file__).resolve().parents[2] / "graphs" / "world"
 FEW = {
     "steps": "1",

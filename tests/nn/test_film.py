@@ -50,6 +50,9 @@ def test_what_is_no_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(film, "MOST", 2)
     with pytest.raises(ValueError, match=r"more than 2 frames; extract some: ffmpeg -i x.mp4"):
         read_film(write(path))
+    monkeypatch.setattr(film, "MOST_BYTES", 3 * 8 * 12)
+    with pytest.raises(ValueError, match=r"more than 1 frames"):
+        read_film(path)
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(RunError, match=r"E711.*PyAV(.|\n)*mmm_graph\[video\]"):
         read_film(path)

@@ -8,20 +8,11 @@ from typing import Any
 
 from mmm_audio.ast import keys
 from mmm_audio.ast.config import AstConfig
+from mmm_graph.nn.activation_names import ACTIVATIONS
 from mmm_graph.registry import GENERIC, Fields, Layout
 
 BARE, CLASSIFIER = "ASTModel", "ASTForAudioClassification"
 FILE = "model.safetensors"
-
-ACTIVATIONS = {
-    "gelu": "gelu",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "gelu_new": "gelu_tanh",
-    "quick_gelu": "quick_gelu",
-    "silu": "silu",
-    "relu": "relu",
-}
-"""Their hidden_act -> our activation."""
 
 FIELDS = Fields(
     {

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from tempfile import NamedTemporaryFile
-from typing import Any
+from typing import IO, Any
 
-from pydantic import ValidationError
 from torch import Tensor
 
 from mmm_audio.savers.options import SoundOptions
-from mmm_graph.errors import InputError, problem
+from mmm_graph.nn.output_files import numbered, read_options, write_whole
 
 PCM, BITS = 1, 16
+RATE_IN_TYPE = '; or write the rate into the type: "Audio[b,1,n]{16000}"'
 
 
 def save_wav(
@@ -33,12 +33,9 @@ def save_wav(
     Raises:
         InputError: E310, an option is unknown or out of range, or nobody says the rate.
     """
-    rate, width = _options(options).rate, len(str(max(0, len(value) - 1)))
-    files = []
-    for i, sound in enumerate(value):
-        name = path.name if len(value) == 1 else f"{path.name}-{i:0{width}d}"
-        files.append(path.with_name(f"{name}.wav"))
-        write_whole(files[-1], encode(sound, rate, metadata))
+    rate, files = read_options(options, SoundOptions, RATE_IN_TYPE).rate, numbered(path, ".wav", len(value))
+    for file, sound in zip(files, value, strict=True):
+        write_whole(file, partial(_write, encode(sound, rate, metadata)))
     return files
 
 
@@ -57,28 +54,9 @@ def encode(sound: Tensor, rate: int, metadata: Mapping[str, str]) -> bytes:
     return _chunk(b"RIFF", body)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write beside the target and rename: whoever looks sees the old file or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        partial = Path(file.name)
-        try:
-            file.write(content)
-            file.flush()
-            partial.chmod(0o644)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)  # it is there only where the renaming did not come about
+def _write(content: bytes, file: IO[bytes]) -> None:
+    file.write(content)
 
 
 def _chunk(name: bytes, body: bytes) -> bytes:
     return name + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
-
-
-def _options(options: Mapping[str, Any]) -> SoundOptions:
-    try:
-        return SoundOptions.model_validate({k: v for k, v in options.items() if k != "format"})
-    except ValidationError as error:
-        found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        hint = 'options are format, rate; or write the rate into the type: "Audio[b,1,n]{16000}"'
-        raise InputError(problem("E310", f"save options: {found}", hint=hint)) from error

@@ -6,20 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmm_audioldm.clap.config import ClapTextConfig
+from mmm_graph.nn.activation_names import ACTIVATIONS
 from mmm_graph.registry import GENERIC, Fields, Layout
 
 CLASS = "ClapTextModelWithProjection"
 FILE = "model.safetensors"
-
-ACTIVATIONS = {
-    "gelu": "gelu",
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "quick_gelu": "quick_gelu",
-    "silu": "silu",
-    "relu": "relu",
-}
-"""Theirs -> ours."""
 
 FIELDS = Fields(
     sizes={

@@ -42,7 +42,7 @@ class Layout:
 
 def lay_out(config: CanvasConfig, num_scans: int) -> Layout:
     """The layouts of all items."""
-    units = hash_units(config.seed, config.length)
+    units = hash_units(config.seed, config.length, NUMBERS, "canvas")
     index = torch.arange(config.length)
     counts = torch.tensor(config.counts)[(units[:, 0] * len(config.counts)).long()]
     rank = units[:, ORDER].argsort(1).argsort(1)
@@ -59,8 +59,8 @@ def lay_out(config: CanvasConfig, num_scans: int) -> Layout:
     return Layout(scan, corner, jitter.float(), free, units[:, CAPTION], asked)
 
 
-def hash_units(seed: int, length: int) -> Tensor:
-    """float64 [i,NUMBERS] in [0, 1): row i depends on (seed, i) alone, and is the same on every machine."""
-    rows = [shake_256(f"{seed}/{i}/canvas".encode()).digest(8 * NUMBERS) for i in range(length)]
-    numbers = np.frombuffer(b"".join(rows), dtype=">u8").reshape(length, NUMBERS)
+def hash_units(seed: int, length: int, count: int, name: str) -> Tensor:
+    """float64 [i,count] in [0, 1): row i depends on (seed, i, name) alone, and is the same on every machine."""
+    rows = [shake_256(f"{seed}/{i}/{name}".encode()).digest(8 * count) for i in range(length)]
+    numbers = np.frombuffer(b"".join(rows), dtype=">u8").reshape(length, count)
     return torch.from_numpy((numbers >> 11).astype(np.float64) / 2**53)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from hashlib import shake_256
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from mmm_data.canvas.layout import hash_units
 from mmm_data.digits.captions import WORDS
 from mmm_data.digits.config import DigitSplit
-from mmm_data.digits.dataset import enlarge, load_split
+from mmm_data.digits.dataset import CHUNK, enlarge, load_split
 from mmm_data.world.config import WorldConfig, task
 from mmm_data.world.motion import corners
 from mmm_data.world.phrases import JOINT, MOVES, MOVING, NAMED, SHOWN, Medium, captions, phrase
@@ -25,8 +25,6 @@ UNITS = 28
 """Numbers of an item, each of one choice."""
 PLACES: Mapping[Use, slice] = {"given": slice(14, 21), "wanted": slice(21, 28)}
 """Of these the ones that say how a medium looks or sounds."""
-CHUNK = 2048
-"""Scans enlarged at a time: bounds memory."""
 LEVELS, TWIST = (0.2, 0.9), 4.0
 """Amplitudes of sounds; how much louder one of the two tones may be [dB]."""
 ASKS_MOVE = 0.5
@@ -45,7 +43,7 @@ class World:
     def __init__(self, config: WorldConfig) -> None:
         self.config = config
         self.tasks = [task(text) for text in config.tasks]
-        self.units = [hash_units(config.seed, i) for i in range(config.length)]
+        self.units: list[list[float]] = hash_units(config.seed, config.length, UNITS, "world").tolist()
         self.plans = [self._plan(units) for units in self.units]
         self.drawings = draw_all(self)
 
@@ -191,8 +189,8 @@ def draw_all(world: World) -> dict[tuple[Use, int], Tensor]:
     of_digit = [(scans.labels == digit).nonzero()[:, 0] for digit in range(10)]
     reach = torch.tensor([config.shift, config.shift, math.radians(config.rotate), config.zoom])
     units, found = torch.tensor(world.units), {}
+    own = [of_digit[plan.digit] for plan in world.plans]
     for use, place in PLACES.items():
-        own = [of_digit[plan.digit] for plan in world.plans]
         chosen = torch.stack(
             [ids[int(unit * len(ids))] for ids, unit in zip(own, units[:, place][:, 0], strict=True)]
         )
@@ -214,13 +212,6 @@ def _sizes(world: World, use: Use) -> set[int]:
     media = {medium for _, wanted in world.tasks for medium in wanted}
     media |= {"image", "video"} if world.config.every else set()
     return {size for medium, size in (("image", whole), ("video", half)) if medium in media}
-
-
-def hash_units(seed: int, index: int) -> list[float]:
-    """UNITS numbers in [0, 1): they depend on (seed, index) alone, and are the same on every machine."""
-    raw = shake_256(f"{seed}/{index}/world".encode()).digest(8 * UNITS)
-    numbers: list[float] = ((np.frombuffer(raw, dtype=">u8") >> 11).astype(np.float64) / 2**53).tolist()
-    return numbers
 
 
 def _key(text: str) -> int:

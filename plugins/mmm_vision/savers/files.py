@@ -6,20 +6,16 @@ import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from tempfile import NamedTemporaryFile
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from pydantic import ValidationError
 from torch import Tensor
 
-from mmm_graph.config import Config
-from mmm_graph.errors import InputError, problem
+from mmm_graph.nn.output_files import numbered, read_options, write_whole
 from mmm_vision.image.grid import grid
 from mmm_vision.savers.options import ImageOptions
 
-Options = TypeVar("Options", bound=Config)
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
@@ -72,12 +68,9 @@ def _save(
     images = grid(value, options.sheet()) if options.grid else value.detach()
     if not options.grid and options.scale > 1:
         images = images.repeat_interleave(options.scale, 2).repeat_interleave(options.scale, 3)
-    width = len(str(max(0, len(images) - 1)))
-    files = []
-    for i, image in enumerate(images):
-        name = path.name if len(images) == 1 else f"{path.name}-{i:0{width}d}"
-        files.append(path.with_name(name + suffix))
-        write_whole(files[-1], partial(write, to_pillow(image)))
+    files = numbered(path, suffix, len(images))
+    for file, image in zip(files, images, strict=True):
+        write_whole(file, partial(write, to_pillow(image)))
     return files
 
 
@@ -86,34 +79,3 @@ def to_pillow(image: Tensor) -> Image.Image:
     pixels = (image.detach().float().cpu().clamp(0.0, 1.0) * 255.0).round().byte().numpy()
     mode = MODES[pixels.shape[0]]
     return Image.fromarray(pixels[0] if mode == "L" else pixels.transpose(1, 2, 0), mode)
-
-
-def write_whole(path: Path, write: Callable[[IO[bytes]], None]) -> None:
-    """Write beside the target and rename: whoever looks sees the old file or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        unfinished = Path(file.name)
-        try:
-            write(file)
-            file.flush()
-            unfinished.chmod(0o644)
-            unfinished.replace(path)
-        except BaseException:  # Ctrl-C too: no half-written file stays
-            unfinished.unlink(missing_ok=True)
-            raise
-
-
-def read_options(options: Mapping[str, Any], kind: type[Options]) -> Options:
-    """What stands beside `format:` under `save:`.
-
-    Raises:
-        InputError: E310, an option is unknown or out of range.
-    """
-    try:
-        return kind.model_validate({k: v for k, v in options.items() if k != "format"})
-    except ValidationError as error:
-        found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        known = ", ".join(kind.model_fields)
-        raise InputError(
-            problem("E310", f"save options: {found}", hint=f"options are format, {known}")
-        ) from error

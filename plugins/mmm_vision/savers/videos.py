@@ -14,7 +14,8 @@ from torch import Tensor
 
 from mmm_graph.errors import RunError, problem
 from mmm_graph.nn.film import write_film
-from mmm_vision.savers.files import read_options, to_pillow, write_whole
+from mmm_graph.nn.output_files import numbered, read_options, write_whole
+from mmm_vision.savers.files import to_pillow
 from mmm_vision.savers.options import VideoOptions
 
 DESCRIPTION = 0x010E
@@ -74,13 +75,10 @@ def _save(
 ) -> list[Path]:
     chosen = read_options(options, VideoOptions)
     about = json.dumps(dict(metadata), sort_keys=True)
-    width = len(str(max(0, len(value) - 1)))
-    files = []
-    for i, video in enumerate(value):
-        name = path.name if len(value) == 1 else f"{path.name}-{i:0{width}d}"
-        files.append(path.with_name(name + suffix))
+    files = numbered(path, suffix, len(value))
+    for file, video in zip(files, value, strict=True):
         frames = [to_pillow(_enlarged(frame, chosen.scale)) for frame in video]
-        write_whole(files[-1], partial(write, frames, chosen, about))
+        write_whole(file, partial(write, frames, chosen, about))
     return files
 
 

@@ -19,7 +19,6 @@ from mmm_data.world.dataset import World
 from mmm_data.world.phrases import MOVES, MOVING, NAMED, SHOWN
 from mmm_data.world.tones import HIGH, LOW, Ring, dual_tone, heard_digits
 
-pytest.importorskip("sklearn")
 NUMBER = "|".join((*WORDS, "[0-9]"))
 
 
@@ -27,52 +26,55 @@ def world(*tasks: str, length: int = 200, **more: Any) -> World:
     return World(WorldConfig(tasks=tasks or (*SINGLE, *MIXED), length=length, **more))
 
 
+def items(data: World) -> list[dict[str, Any]]:
+    return [data[i] for i in range(len(data))]
+
+
 def stacked(data: World, column: str) -> torch.Tensor:
-    return torch.stack([item[column] for item in map(data.__getitem__, range(len(data)))])  # type: ignore[misc]
+    return torch.stack([item[column] for item in items(data)])
 
 
 def test_what_is_given_wanted_said_and_shown_fit_each_other() -> None:
     data = world(length=400)
-    for item in map(data.__getitem__, range(len(data))):
-        given, wanted = task(item["task"])  # type: ignore[arg-type]
-        request, reply = (message["content"] for message in item["chat"])  # type: ignore[attr-defined]
+    for item in items(data):
+        given, wanted = task(item["task"])
+        request, reply = (message["content"] for message in item["chat"])
         assert [s["type"] for s in request] == ([] if given == "text" else [given]) + ["text"]
         assert [s.get("signal", "text") for s in reply] == list(wanted)
-        assert item["prompt"] == item["chat"][:1]  # type: ignore[index]
+        assert item["prompt"] == item["chat"][:1]
         for medium in ("image", "audio", "video"):
             assert bool(item[f"wanted_{medium}"]) == (medium in wanted) == (item[medium] is not None)
             assert (item[f"{medium}_text"] is None) == (item[medium] is None)
-        assert (item["move"] >= 0) == ("video" in wanted)  # type: ignore[operator]
+        assert (item["move"] >= 0) == ("video" in wanted)
         assert (item["answer"] != "") == ("text" in wanted)
         assert "{" not in request[-1]["text"] and "?" not in request[-1]["text"][:-1]
-    assert {item["task"] for item in map(data.__getitem__, range(len(data)))} == {*SINGLE, *MIXED}
+    assert {item["task"] for item in items(data)} == {*SINGLE, *MIXED}
 
 
 def test_answers_are_right() -> None:
     data = world("text->text", "video->text", length=60)
-    for item in map(data.__getitem__, range(len(data))):
-        *shown, said = item["chat"][0]["content"]  # type: ignore[index]
+    for item in items(data):
+        *shown, said = item["chat"][0]["content"]
         if item["task"] == "text->text":
             (named,) = (WORDS.index(w) if w in WORDS else int(w) for w in re.findall(NUMBER, said["text"]))
-            assert named + 1 == int(item["answer"])  # type: ignore[call-overload]
+            assert named + 1 == int(item["answer"])
         elif item["answer"] in MOVES:
-            move = torch.tensor([MOVES.index(item["answer"])])  # type: ignore[arg-type]
+            move = torch.tensor([MOVES.index(item["answer"])])
             assert motion(shown[0]["video"][None], move, MotionConfig())["correct"].all()
         else:
-            assert item["answer"] == str(int(item["digit"]))  # type: ignore[call-overload]
+            assert item["answer"] == str(int(item["digit"]))
 
 
 def test_a_medium_may_be_told_in_words() -> None:
     shown, told = (
         world("image->text", "audio->text", "video->image", medium=m, length=30) for m in ("itself", "text")
     )
-    for i in range(30):
-        a, b = shown[i], told[i]
-        first = b["chat"][0]["content"][0]  # type: ignore[index]
+    for a, b in zip(items(shown), items(told), strict=True):
+        first = b["chat"][0]["content"][0]
         assert [a[key] for key in ("task", "answer", "digit", "image_text")] == [
             b[key] for key in ("task", "answer", "digit", "image_text")
         ]
-        assert first["type"] == "text" and WORDS[int(a["digit"])] in first["text"]  # type: ignore[call-overload]
+        assert first["type"] == "text" and WORDS[int(a["digit"])] in first["text"]
         assert first["text"].endswith(". ")
 
 
@@ -118,7 +120,7 @@ def test_judges_find_what_the_data_shows() -> None:
     assert motion(video, moves, MotionConfig())["mean"] == 1
     assert moving_digit(video, digits, DigitAccuracyConfig(size=16))["mean"] > 0.95
     given = world("audio->text", split="test", length=300, noise=(5.0, 10.0))
-    heard = torch.stack([given[i]["chat"][0]["content"][0]["audio"] for i in range(300)])  # type: ignore[index]
+    heard = torch.stack([item["chat"][0]["content"][0]["audio"] for item in items(given)])
     assert tone_digit(heard, stacked(given, "digit"), ToneConfig())["mean"] > 0.99
 
 
@@ -132,7 +134,7 @@ def test_judges_refuse_what_shows_nothing() -> None:
     assert heard_digits(key[None], 0.5).tolist() == [6] and key.abs().max() <= 1
     noise = torch.rand(3, 8, 3, 32, 32, generator=generator)
     assert (motion(noise, torch.zeros(3).long(), MotionConfig())["predicted"] == -1).all()
-    still = world("text->image", length=2)[0]["image"].expand(1, 8, 3, -1, -1)  # type: ignore[attr-defined]
+    still = items(world("text->image", length=2))[0]["image"].expand(1, 8, 3, -1, -1)
     assert motion(still, torch.zeros(1).long(), MotionConfig())["predicted"].tolist() == [-1]
 
 
