@@ -9,6 +9,9 @@ from typing import Any
 
 import yaml
 
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+"""The one in C, where there is one: it writes the same, ten times as fast."""
+
 VALUES: list[Any] = [
     None, True, False, 0, -1, 3, 10**30, 1e308, -0.5, "", " ", "x", "$in.prompt", "$params.steps", "$params.nope",
     "$carry.x", "a.b.c", "unet.predict", "Image[b,3,h,w]", "Image[b,3", "denoise", "zero\x00byte", "über", [], {},
@@ -25,7 +28,7 @@ def mutations(text: str, count: int, seed: int) -> Iterator[str]:
             damaged = copy.deepcopy(tree)
             for _ in range(rng.choice((1, 1, 1, 2, 3))):
                 rng.choice(ON_TREE)(damaged, rng)
-            yield yaml.safe_dump(damaged, sort_keys=False)
+            yield yaml.dump(damaged, sort_keys=False, Dumper=DUMPER)
         else:
             yield rng.choice(ON_TEXT)(text, rng)
 

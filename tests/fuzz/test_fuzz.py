@@ -56,7 +56,7 @@ def _hang(number: int, frame: object) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
 def test_some(path, tmp_path):
-    count = 80 if path.parent.name in ("models", "world") else 120  # they are much alike
+    count = {"models": 80, "world": 40}.get(path.parent.name, 120)  # models are alike, the world is large
     found = fuzz(path, count, 1, tmp_path)
     assert found["compiled"] > 0 and found["refused"] > count // 2, found
 
