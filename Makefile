@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 OUT    ?= out/demo
 
-.PHONY: help demo test lint fix docs bench train-digits clean
+.PHONY: help demo test lint fix docs bench train-digits train-world clean
 
 help:
 	@echo "make demo           install, then draw ten digits from ten prompts with the weights in graphs/digits"
@@ -14,6 +14,7 @@ help:
 	@echo "make docs           write the generated pages and pictures of docs again"
 	@echo "make bench          the benchmarks, as tables"
 	@echo "make train-digits   train the weights of graphs/digits again"
+	@echo "make train-world    train the weights of graphs/world again"
 	@echo "make clean          forget caches and outputs (keeps $(VENV))"
 
 demo: $(VENV)/.installed-train
@@ -40,7 +41,10 @@ bench: $(VENV)/.installed-test
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
 train-digits: $(VENV)/.installed-train
-	$(BIN)/python graphs/digits/train.py
+	$(BIN)/python graphs/train.py ldm dit ddpm clip classifier language vlm
+
+train-world: $(VENV)/.installed-train
+	$(BIN)/python graphs/train.py tone film any
 
 clean:
 	rm -rf out runs build .mmm .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

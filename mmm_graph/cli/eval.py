@@ -52,11 +52,12 @@ def eval_(app: App, /, **options: Any) -> int:
 
 
 def metric_lines(metrics: Mapping[str, float]) -> Iterator[str]:
-    """A line for each metric; a table of evaluations and metrics where several evaluations share one."""
+    """A line for each metric; a table of evaluations, and their groups, and metrics where several of them share one."""
     rows: dict[str, dict[str, float]] = {}
     for name, value in metrics.items():
         evaluation, _, metric = name.partition(".")
-        rows.setdefault(evaluation, {})[metric] = value
+        metric, _, group = metric.removesuffix("]").partition("[")
+        rows.setdefault(f"{evaluation} {group}".rstrip(), {})[metric] = value
     heads = list(dict.fromkeys(metric for row in rows.values() for metric in row))
     if len(heads) == len(metrics):
         width = max((len(name) for name in metrics), default=0)

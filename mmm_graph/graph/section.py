@@ -10,6 +10,9 @@ from mmm_graph.errors import InputError, did_you_mean, problem
 from mmm_graph.graph.context import Context
 from mmm_graph.spec.graph import DataSpec, NodeSpec
 
+GROUPS = "$by"
+"""The output of an evaluation that says of each row what its group is."""
+
 
 @dataclass(frozen=True)
 class Section:
@@ -52,6 +55,8 @@ def find_section(ctx: Context, name: str) -> Section:
             raise _missing(ctx, "evaluation", key, spec.eval)
         item = spec.eval[key]
         metrics = {k: (link, None, None) for k, link in item.metrics.items()}
+        if item.by is not None:
+            metrics[GROUPS] = (item.by, None, None)
         return Section(
             name,
             "$data",

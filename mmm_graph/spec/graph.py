@@ -112,11 +112,12 @@ class OutputSpec(Spec):
 
 
 class EvalSpec(Spec):
-    """An evaluation: its data, nodes of its own, and the metrics they end in."""
+    """An evaluation: its data, nodes of its own, the metrics they end in, and what groups rows."""
 
     data: Data | None = None
     nodes: dict[Name, NodeSpec]
     metrics: dict[Name, Link]
+    by: Link | None = None
 
 
 @dataclass(frozen=True)

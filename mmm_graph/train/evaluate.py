@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from mmm_graph.errors import Cancelled, InputError, did_you_mean, problem
+from mmm_graph.errors import Cancelled, InputError, RunError, did_you_mean, problem
 from mmm_graph.graph.compile import compile_graph
+from mmm_graph.graph.section import GROUPS
 from mmm_graph.plan.arrange import arrange
 from mmm_graph.registry import Registry
 from mmm_graph.runtime import Built, Engine, Request
@@ -37,10 +38,12 @@ def evaluate(
     """Run one evaluation of a file, or all of them.
 
     Returns:
-        The metrics, as `EVAL.METRIC`, in the order of the file.
+        The metrics, as `EVAL.METRIC`, in the order of the file, and after those of an evaluation with `by:` the same for
+        each group, as `EVAL.METRIC[GROUP]`.
 
     Raises:
         InputError: E203, the file has no such evaluation; and what compiling and building find.
+        RunError: E829, `by:` is not one value for each row.
         Cancelled: `cancel()` became true.
     """
     names = [name] if name is not None else list(spec.eval)
@@ -107,7 +110,7 @@ def run_evaluation(
     if options.plan is not None:
         said, called, place = options.plan
         plan = arrange(graph, registry, said, name=called, place=place, partial=True)
-    means = Means(tuple(graph.outputs))
+    means = Means(name, tuple(n for n in graph.outputs if n != GROUPS))
     loader = Loader(source.dataset, source.columns, shuffle=False)
     total = -(-len(loader) // source.batch)
     for number, batch in enumerate(loader.once(source.batch)):
@@ -119,11 +122,11 @@ def run_evaluation(
         result = engine.run(graph, [request], plan=plan, cancel=tools.cancel)[request.id]
         means.add(result.values, len(batch.indices))
         tools.on_event(TrainEvent("eval_step", name, number + 1, total))
-    metrics = {f"{name}.{metric}": value for metric, value in means.values().items()}
+    metrics = means.values()
     tools.on_event(
         TrainEvent("eval", tools.stage or name, tools.step, 0, {f"eval.{k}": v for k, v in metrics.items()})
     )
-    return metrics
+    return {**metrics, **means.groups()}
 
 
 def _request(name: str, batch: Batch, options: EvalOptions) -> Request:
@@ -135,21 +138,54 @@ def _request(name: str, batch: Batch, options: EvalOptions) -> Request:
 class Means:
     """Means of metrics over rows; what a batch does not produce is averaged over the others."""
 
-    def __init__(self, names: Iterable[str]) -> None:
-        self._sums = dict.fromkeys(names, 0.0)
-        self._rows = dict.fromkeys(self._sums, 0)
+    def __init__(self, evaluation: str, names: Sequence[str]) -> None:
+        self._evaluation, self._names = evaluation, names
+        self._whole = {name: Mean() for name in names}
+        self._of_group: dict[tuple[str, str], Mean] = {}
 
     def add(self, values: Mapping[str, object], rows: int) -> None:
-        """Take in the metrics of a batch; one with a value per row is averaged first."""
-        for name in self._sums:
-            if name in values:
-                self._sums[name] += _number(values[name]) * rows
-                self._rows[name] += rows
+        """Take in the metrics of a batch; one with a value for each row also counts in the groups of its rows."""
+        groups = self._groups(values[GROUPS], rows) if GROUPS in values else []
+        for name in self._names:
+            if name not in values:
+                continue
+            value = torch.as_tensor(values[name], dtype=torch.float64)
+            self._whole[name].add(float(value.mean()), rows)
+            if groups and value.shape == (rows,):
+                for group, one in zip(groups, value.tolist(), strict=True):
+                    self._of_group.setdefault((group, name), Mean()).add(one, 1)
 
     def values(self) -> dict[str, float]:
         """Means of the metrics that were produced at least once."""
-        return {name: total / self._rows[name] for name, total in self._sums.items() if self._rows[name]}
+        return {f"{self._evaluation}.{name}": mean.value for name, mean in self._whole.items() if mean.rows}
+
+    def groups(self) -> dict[str, float]:
+        """The same of each group, in the order of their names."""
+        found = sorted(self._of_group, key=lambda key: (key[0], self._names.index(key[1])))
+        return {
+            f"{self._evaluation}.{name}[{group}]": self._of_group[group, name].value for group, name in found
+        }
+
+    def _groups(self, value: object, rows: int) -> list[str]:
+        found = value.tolist() if isinstance(value, torch.Tensor) else value
+        if isinstance(found, (list, tuple)) and len(found) == rows:
+            return [str(one) for one in found]
+        got = f"{len(found)} values" if isinstance(found, (list, tuple)) else "one value"
+        hint = "link a column of the data, such as $data.label"
+        message = f"evaluation {self._evaluation}: `by:` gives {got} for a batch of {rows} rows"
+        raise RunError(problem("E829", message, hint=hint))
 
 
-def _number(value: object) -> float:
-    return float(torch.as_tensor(value, dtype=torch.float64).mean())
+class Mean:
+    """A mean that grows."""
+
+    def __init__(self) -> None:
+        self.total, self.rows = 0.0, 0
+
+    def add(self, mean: float, rows: int) -> None:
+        self.total += mean * rows
+        self.rows += rows
+
+    @property
+    def value(self) -> float:
+        return self.total / self.rows

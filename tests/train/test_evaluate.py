@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmm_graph.errors import Cancelled, InputError
+from mmm_graph.cli.eval import metric_lines
+from mmm_graph.errors import Cancelled, InputError, RunError
 from mmm_graph.train.evaluate import Means, evaluate
 from mmm_graph.train.events import TrainEvent
 from mmm_graph.train.options import EvalOptions, TrainOptions
@@ -96,7 +97,22 @@ def test_unknown_names_are_refused(tmp_path: Path) -> None:
 
 
 def test_means_skip_what_a_batch_lacks() -> None:
-    means = Means(("a", "b", "c"))
+    means = Means("e", ("a", "b", "c"))
     means.add({"a": torch.tensor([1.0, 3.0]), "b": 4}, 2)
     means.add({"a": torch.tensor(5.0)}, 1)
-    assert means.values() == {"a": 3.0, "b": 4.0}
+    assert means.values() == {"e.a": 3.0, "e.b": 4.0}
+
+
+def test_metrics_of_groups() -> None:
+    """What has a value for each row is averaged in each group over all batches; one number is of no group."""
+    means = Means("e", ("right", "all"))
+    means.add({"right": torch.tensor([True, False, True]), "all": 0.5, "$by": ["up", "down", "up"]}, 3)
+    means.add({"right": torch.tensor([False]), "all": 0.5, "$by": torch.tensor([7])}, 1)
+    means.add({"right": torch.tensor([False]), "$by": ["up"]}, 1)
+    assert means.values() == pytest.approx({"e.right": 0.4, "e.all": 0.5})
+    assert means.groups() == pytest.approx({"e.right[7]": 0, "e.right[down]": 0, "e.right[up]": 2 / 3})
+    lines = list(metric_lines({**means.values(), **means.groups()}))
+    assert lines[0].split() == ["right", "all"]
+    assert lines[-1].split() == ["e", "up", "0.6667"]
+    with pytest.raises(RunError, match=r"E829.*evaluation e: `by:` gives 2 values for a batch of 3 rows"):
+        means.add({"$by": ["up", "down"]}, 3)

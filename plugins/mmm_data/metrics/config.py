@@ -51,3 +51,9 @@ class MotionConfig(Config):
     """Attributes: least: how far the centre goes at least, from the first frame to the last [px]."""
 
     least: float = Field(4.0, gt=0.0)
+
+
+class WorldAnswerConfig(Config):
+    """Attributes: size: height and width of pictures and videos [px], even; a digit fills a picture, and half a frame."""
+
+    size: int = Field(32, ge=8, multiple_of=2)

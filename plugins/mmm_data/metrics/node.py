@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from mmm_data.metrics.config import DigitAccuracyConfig, MotionConfig, NearestConfig, RecallConfig, ToneConfig
+from mmm_data.metrics.config import (
+    DigitAccuracyConfig,
+    MotionConfig,
+    NearestConfig,
+    RecallConfig,
+    ToneConfig,
+    WorldAnswerConfig,
+)
 from mmm_graph.registry import NodeType, op_type
 
 IMAGE = "Image[b,1,$size,$size]"
@@ -41,7 +48,7 @@ def picture_metrics() -> list[NodeType]:
 
 
 def world_metrics() -> list[NodeType]:
-    """metric.tone_digit, metric.motion, metric.moving_digit."""
+    """metric.tone_digit, metric.motion, metric.moving_digit, metric.digit_world."""
     found = {"mean": "Scalar", "correct": "Bool[b]", "predicted": "Ids[b]"}
     return [
         op_type(
@@ -62,6 +69,17 @@ def world_metrics() -> list[NodeType]:
             video="Video[b,f,c,h,w]", label="Ids[b]", returns=found,
             doc="Which videos an independent classifier takes for the digit of the label: metric.digit_accuracy of "
             "the mean over frames of a square of `size` px around the centre of what is bright.",
+        ),
+        op_type(
+            "metric.digit_world", "mmm_data.metrics.any_to_any:world_answer", config=WorldAnswerConfig,
+            text="Text[b]", answer="Text[b]", digit="Ids[b]", move="Ids[b]",
+            wanted_image="Bool[b]", wanted_audio="Bool[b]", wanted_video="Bool[b]",
+            image="Image[i,1,$size,$size]?", image_rows="Ids[i]?",
+            audio="Audio[q,1,n]{8000}?", audio_rows="Ids[q]?",
+            video="Video[p,f,3,$size,$size]?", video_rows="Ids[p]?",
+            returns={"correct": "Bool[b]", "exact": "Bool[b]"},
+            doc="Which answers of the digit world are right: the text that is wanted, and each medium that is wanted, by "
+            "the judges of pictures, sounds and videos. `exact`: exactly the media that are wanted are there.",
         ),
     ]  # fmt: skip
 

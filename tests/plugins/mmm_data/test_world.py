@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ import torch
 from pydantic import ValidationError
 
 from mmm_data.digits.captions import WORDS
-from mmm_data.metrics.config import DigitAccuracyConfig, MotionConfig, ToneConfig
+from mmm_data.metrics.any_to_any import world_answer
+from mmm_data.metrics.config import DigitAccuracyConfig, MotionConfig, ToneConfig, WorldAnswerConfig
 from mmm_data.metrics.world import motion, moving_digit, tone_digit
 from mmm_data.world.columns import world_columns
 from mmm_data.world.config import MIXED, SINGLE, WorldConfig, task
@@ -141,3 +143,40 @@ def test_judges_refuse_what_shows_nothing() -> None:
 def test_nothing_judged_is_no_error() -> None:
     none = torch.zeros(0, 1, 2048), torch.zeros(0, dtype=torch.long)
     assert tone_digit(*none, ToneConfig())["mean"] == 0
+
+
+def test_answers_are_judged_as_a_whole() -> None:
+    """What the data wants is right; a text, a picture, a sound or a video that is wrong, is missing or is one too many is not."""
+    data = world("text->text", "image->text+image", "text->audio", "audio->video", length=40, split="test")
+    drawn = items(data)
+    given: dict[str, Any] = {
+        "text": [item["answer"] for item in drawn],
+        "answer": [item["answer"] for item in drawn],
+        "digit": stacked(data, "digit"),
+        "move": stacked(data, "move"),
+    }
+    for medium in ("image", "audio", "video"):
+        given[f"wanted_{medium}"] = stacked(data, f"wanted_{medium}")
+        rows = given[f"wanted_{medium}"].nonzero()[:, 0]
+        given |= {medium: torch.stack([drawn[i][medium] for i in rows]), f"{medium}_rows": rows}
+    judge = partial(world_answer, config=WorldAnswerConfig())
+    truth = judge(**given)
+    assert truth["exact"].all() and truth["correct"].float().mean() > 0.97
+    right = truth["correct"]
+    swapped = judge(**{**given, "digit": (given["digit"] + 1) % 10})["correct"]
+    is_text = torch.tensor([item["task"] == "text->text" for item in drawn])
+    assert bool((swapped == (right & is_text)).all())  # the text has its own target
+    silent = judge(**{**given, "text": [""] * 40})
+    says = torch.tensor([bool(text) for text in given["answer"]])
+    assert bool((silent["correct"] == (right & ~says)).all() and (silent["exact"] == ~says).all())
+    none = judge(**{**given, "audio": None, "audio_rows": None})
+    assert bool((none["correct"] == (right & ~given["wanted_audio"])).all())
+    assert bool((none["exact"] == ~given["wanted_audio"]).all())
+    first = int(given["video_rows"][0])
+    more = {
+        "video": torch.cat([given["video"], given["video"][:1]]),
+        "video_rows": torch.cat([rows, rows[:1]]),
+    }
+    twice = judge(**{**given, **more})
+    assert not twice["exact"][first] and int(twice["exact"].sum()) == 39
+    assert bool((twice["correct"] == right).all())

@@ -1,4 +1,4 @@
-"""Trains and measures the comparisons of docs/digits_that_read.md: `python graphs/digits/compare.py losses` prints one.
+"""Trains and measures comparisons of docs/digits_that_read.md: `python graphs/compare.py losses` prints one.
 
 Trainings are those of the graph files, each into a folder of its own; what is there already is not trained again, and
 what was stopped goes on.
@@ -7,46 +7,30 @@ what was stopped goes on.
 from __future__ import annotations
 
 import argparse
-import json
-import math
-import shutil
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from safetensors import safe_open
+from trainings import ROOT, Stages, Training, numbers
+from trainings import trained as run
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
 SIZES = {"adaptor.qformer": "{num_queries: 16, width: 96, depth: 2, num_heads: 4, hidden: 384}",
          "adaptor.perceiver": "{num_latents: 16, depth: 2, num_heads: 4, head_dim: 24}"}  # fmt: skip
-
-
-class Training(NamedTuple):
-    """Stages of a graph, and what is set in it; `after` is a training whose models it starts from."""
-
-    graph: str
-    stages: str
-    sets: Mapping[str, str] = {}
-    after: str = ""
 
 
 def adaptor(kind: str) -> Training:
     """Both stages of vlm.yaml with an adaptor."""
     sizes = {"models.bridge.config": SIZES[kind]} if kind in SIZES else {}
-    return Training("vlm", "align,tune", {"adaptor": kind, **sizes}, after="language")
+    return Training("digits/vlm", "align,tune", {"adaptor": kind, **sizes}, after="language")
 
 
 TRAININGS = {
-    **{stage: Training("clip", stage) for stage in (
+    **{stage: Training("digits/clip", stage) for stage in (
         "contrast", "masked", "repeated", "siglip", "triplet", "triplet_images")},
-    "classifier": Training("classifier", "probe,supervised"),
-    "language": Training("vlm", "language"),
+    "classifier": Training("digits/classifier", "probe,supervised"),
+    "language": Training("digits/vlm", "language"),
     **{kind: adaptor(f"adaptor.{kind}") for kind in ("linear", "mlp", "qformer", "perceiver")},
-    "gated": Training("vlm_gated", "align,tune"),
-    "together": Training("vlm", "together", after="language"),
+    "gated": Training("digits/vlm_gated", "align,tune"),
+    "together": Training("digits/vlm", "together", after="language"),
 }  # fmt: skip
 LOSSES = {
     "contrast": "InfoNCE, soft targets",
@@ -141,40 +125,9 @@ def adaptors(out: Path) -> list[Sequence[str]]:
 TABLES = {"losses": losses, "readers": readers, "adaptors": adaptors}
 
 
-def trained(out: Path, name: str) -> Mapping[str, Any]:
-    """The record of a training in the folder out/name, which is done if it is not there."""
-    training, folder = TRAININGS[name], ROOT / out / name
-    if training.after and not folder.exists():
-        trained(out, training.after)
-        shutil.copytree(ROOT / out / training.after, folder)
-    record = folder / "train.json"
-    done = json.loads(record.read_text())["stages"] if record.exists() else {}
-    if set(training.stages.split(",")) - set(done):
-        sets = [word for key, value in training.sets.items() for word in ("--set", f"{key}={value}")]
-        launch(training.graph, out / name, "--stages", training.stages, *sets, "--resume")
-        done = json.loads(record.read_text())["stages"]
-    stages: Mapping[str, Any] = done
-    return stages
-
-
-def launch(graph: str, out: Path, *words: str) -> None:
-    """Train a graph of this folder as the shipped weights were.
-
-    Raises:
-        SystemExit: it failed, and has said why.
-    """
-    file = (HERE / f"{graph}.yaml").relative_to(ROOT)  # no machine path in the record
-    command = ["train", str(file), *words, "-o", str(out), "--seed", "0", "--dtype", "f16"]
-    status = subprocess.run([sys.executable, "-m", "mmm_graph", *command], check=False, cwd=ROOT).returncode
-    if status:
-        raise SystemExit(status)
-
-
-def numbers(folder: Path, model: str) -> int:
-    """How many numbers a model has."""
-    with safe_open(folder / f"{model}.safetensors", "pt") as file:
-        sizes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118 - no mapping
-    return sum(math.prod(size) for size in sizes)
+def trained(out: Path, name: str) -> Stages:
+    """The record of one of TRAININGS."""
+    return run(TRAININGS, out, name)
 
 
 def percent(share: float) -> str:
