@@ -168,7 +168,8 @@ def _train(
         emit("done", outputs={"folder": str(options["out"])}, metrics={**losses, **metrics})
         return 0
     for stage, record in records.items():
-        numbers = ", ".join(f"{k} {v:.4g}" for k, v in {**record.loss, **record.metrics}.items())
+        whole = {k: v for k, v in record.metrics.items() if "[" not in k}  # those of groups are in train.json
+        numbers = ", ".join(f"{k} {v:.4g}" for k, v in {**record.loss, **whole}.items())
         click.echo(f"{stage}: {record.steps} steps in {record.seconds:.0f} s: {numbers}")
     click.echo(f"weights, curves and graph.yaml: {options['out']}")
     return 0

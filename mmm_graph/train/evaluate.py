@@ -38,8 +38,8 @@ def evaluate(
     """Run one evaluation of a file, or all of them.
 
     Returns:
-        The metrics, as `EVAL.METRIC`, in the order of the file, and after those of an evaluation with `by:` the same for
-        each group, as `EVAL.METRIC[GROUP]`.
+        The metrics, as `EVAL.METRIC`, in the order of the file, and after those of an evaluation with `by:` the same
+        for each group, as `EVAL.METRIC[GROUP]`.
 
     Raises:
         InputError: E203, the file has no such evaluation; and what compiling and building find.

@@ -21,7 +21,7 @@ def accuracy(logits: Tensor, label: Tensor) -> dict[str, Tensor]:
 def exact_match(text: Sequence[str], target: Sequence[str]) -> dict[str, Tensor]:
     """Mean [] and correct [b]: the same words in the same order."""
     pairs = zip(text, target, strict=True)
-    return _counted(torch.tensor([_words(one) == _words(other) for one, other in pairs], dtype=torch.bool))
+    return _counted(torch.tensor([words(one) == words(other) for one, other in pairs], dtype=torch.bool))
 
 
 def recall_at_k(
@@ -52,7 +52,8 @@ def recall_at_k(
     return _counted((offered[best] == wanted[:, None]).any(-1))
 
 
-def _words(text: str) -> list[str]:
+def words(text: str) -> list[str]:
+    """What of a text is compared."""
     return text.casefold().split()
 
 

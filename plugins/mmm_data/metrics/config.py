@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from mmm_data.digits.config import DigitSplit
@@ -54,6 +56,12 @@ class MotionConfig(Config):
 
 
 class WorldAnswerConfig(Config):
-    """Attributes: size: height and width of pictures and videos [px], even; a digit fills a picture, and half a frame."""
+    """What is judged.
 
+    Attributes:
+        medium: what answers have.
+        size: height and width of pictures and videos [px], even; a digit fills a picture, and half a frame.
+    """
+
+    medium: Literal["image", "audio", "video"]
     size: int = Field(32, ge=8, multiple_of=2)

@@ -13,6 +13,7 @@ from mmm_data.metrics.config import (
 from mmm_graph.registry import NodeType, op_type
 
 IMAGE = "Image[b,1,$size,$size]"
+JUDGED = {"correct": "Bool[b]", "exact": "Bool[b]"}
 
 
 def metric_nodes() -> list[NodeType]:
@@ -48,7 +49,7 @@ def picture_metrics() -> list[NodeType]:
 
 
 def world_metrics() -> list[NodeType]:
-    """metric.tone_digit, metric.motion, metric.moving_digit, metric.digit_world."""
+    """metric.tone_digit, metric.motion, metric.moving_digit, metric.digit_world, metric.digit_said."""
     found = {"mean": "Scalar", "correct": "Bool[b]", "predicted": "Ids[b]"}
     return [
         op_type(
@@ -72,20 +73,19 @@ def world_metrics() -> list[NodeType]:
         ),
         op_type(
             "metric.digit_world", "mmm_data.metrics.any_to_any:world_answer", config=WorldAnswerConfig,
-            text="Text[b]", answer="Text[b]", digit="Ids[b]", move="Ids[b]",
-            wanted_image="Bool[b]", wanted_audio="Bool[b]", wanted_video="Bool[b]",
-            image="Image[i,1,$size,$size]?", image_rows="Ids[i]?",
-            audio="Audio[q,1,n]{8000}?", audio_rows="Ids[q]?",
-            video="Video[p,f,3,$size,$size]?", video_rows="Ids[p]?",
-            returns={"correct": "Bool[b]", "exact": "Bool[b]"},
-            doc="Which answers of the digit world are right: the text that is wanted, and each medium that is wanted, by "
-            "the judges of pictures, sounds and videos. `exact`: exactly the media that are wanted are there.",
+            wanted="Bool[b]", digit="Ids[b]", move="Ids[b]", made="Any?", rows="Ids[r]?", returns=JUDGED,
+            doc="Which answers have the picture, sound or video that is wanted, and it is right by the judges of "
+            "pictures, sounds and videos; `exact`: there is one where one is wanted, and none elsewhere.",
+        ),
+        op_type(
+            "metric.digit_said", "mmm_data.metrics.any_to_any:said_answer", text="Text[b]", answer="Text[b]",
+            returns=JUDGED, doc="The same of a text, which is wanted where the answer is not empty.",
         ),
     ]  # fmt: skip
 
 
 def answer_metrics() -> list[NodeType]:
-    """metric.accuracy, metric.exact_match, metric.recall_at_k."""
+    """metric.accuracy, metric.exact_match, metric.recall_at_k, metric.every."""
     counted = {"mean": "Scalar", "correct": "Bool[b]"}
     return [
         op_type(
@@ -104,5 +104,9 @@ def answer_metrics() -> list[NodeType]:
             doc="Whether one of the k nearest keys has the query's id, among the keys of this batch: let `batch` be "
             "the whole data. Without ids query i belongs to key i alone.",
             source="Karpathy and Fei-Fei 2014 (arXiv:1412.2306), section 4.1",
+        ),
+        op_type(
+            "metric.every", "mmm_data.metrics.any_to_any:every", of="Bool*[b]", returns={"all": "Bool[b]"},
+            doc="Whether all of several things are true of a row.",
         ),
     ]  # fmt: skip

@@ -28,6 +28,13 @@ SETUPS: dict[str, dict[str, Any]] = {
     "metric.psnr": {},
     "metric.accuracy": {"values": {"label": LABEL}},
     "metric.exact_match": {"values": {"text": ["a", "b"], "target": ["a", "c"]}},
+    "metric.digit_world": {
+        "config": {"medium": "audio"},
+        "dims": {"r": 2},
+        "values": {"digit": LABEL, "move": LABEL, "made": torch.randn(2, 1, 1024), "rows": LABEL},
+    },
+    "metric.digit_said": {"values": {"text": ["a", "b"], "answer": ["a", "c"]}},
+    "metric.every": {"values": {"of": [LABEL > 0, LABEL > 0]}},
     "metric.recall_at_k": {"dims": {"v": 2}},
 }
 

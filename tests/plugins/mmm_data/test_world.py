@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import re
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
 from pydantic import ValidationError
 
 from mmm_data.digits.captions import WORDS
-from mmm_data.metrics.any_to_any import world_answer
+from mmm_data.metrics.any_to_any import every, said_answer, world_answer
 from mmm_data.metrics.config import DigitAccuracyConfig, MotionConfig, ToneConfig, WorldAnswerConfig
 from mmm_data.metrics.world import motion, moving_digit, tone_digit
 from mmm_data.world.columns import world_columns
@@ -145,38 +145,30 @@ def test_nothing_judged_is_no_error() -> None:
     assert tone_digit(*none, ToneConfig())["mean"] == 0
 
 
-def test_answers_are_judged_as_a_whole() -> None:
-    """What the data wants is right; a text, a picture, a sound or a video that is wrong, is missing or is one too many is not."""
-    data = world("text->text", "image->text+image", "text->audio", "audio->video", length=40, split="test")
-    drawn = items(data)
-    given: dict[str, Any] = {
-        "text": [item["answer"] for item in drawn],
-        "answer": [item["answer"] for item in drawn],
-        "digit": stacked(data, "digit"),
-        "move": stacked(data, "move"),
-    }
-    for medium in ("image", "audio", "video"):
-        given[f"wanted_{medium}"] = stacked(data, f"wanted_{medium}")
-        rows = given[f"wanted_{medium}"].nonzero()[:, 0]
-        given |= {medium: torch.stack([drawn[i][medium] for i in rows]), f"{medium}_rows": rows}
-    judge = partial(world_answer, config=WorldAnswerConfig())
-    truth = judge(**given)
-    assert truth["exact"].all() and truth["correct"].float().mean() > 0.97
+@pytest.mark.parametrize("medium", ["image", "audio", "video"])
+def test_media_of_answers_are_judged(medium: Literal["image", "audio", "video"]) -> None:
+    """What the data wants is right; one that is wrong, is missing, or is one too many is not."""
+    data = world(f"text->{medium}", "text->text", length=40, split="test")
+    wanted, digit, move = (stacked(data, name) for name in (f"wanted_{medium}", "digit", "move"))
+    rows = wanted.nonzero()[:, 0]
+    made = torch.stack([data[int(i)][medium] for i in rows])  # type: ignore[misc]
+    judge = partial(world_answer, wanted, config=WorldAnswerConfig(medium=medium))
+    truth = judge(digit, move, made=made, rows=rows)
     right = truth["correct"]
-    swapped = judge(**{**given, "digit": (given["digit"] + 1) % 10})["correct"]
-    is_text = torch.tensor([item["task"] == "text->text" for item in drawn])
-    assert bool((swapped == (right & is_text)).all())  # the text has its own target
-    silent = judge(**{**given, "text": [""] * 40})
-    says = torch.tensor([bool(text) for text in given["answer"]])
-    assert bool((silent["correct"] == (right & ~says)).all() and (silent["exact"] == ~says).all())
-    none = judge(**{**given, "audio": None, "audio_rows": None})
-    assert bool((none["correct"] == (right & ~given["wanted_audio"])).all())
-    assert bool((none["exact"] == ~given["wanted_audio"]).all())
-    first = int(given["video_rows"][0])
-    more = {
-        "video": torch.cat([given["video"], given["video"][:1]]),
-        "video_rows": torch.cat([rows, rows[:1]]),
-    }
-    twice = judge(**{**given, **more})
-    assert not twice["exact"][first] and int(twice["exact"].sum()) == 39
-    assert bool((twice["correct"] == right).all())
+    assert truth["exact"].all() and right.float().mean() > 0.95
+    assert bool((judge((digit + 1) % 10, move, made=made, rows=rows)["correct"] == ~wanted).all())
+    none = judge(digit, move)
+    assert bool((none["correct"] == ~wanted).all() and (none["exact"] == ~wanted).all())
+    twice = judge(digit, move, made=torch.cat([made, made[:1]]), rows=torch.cat([rows, rows[:1]]))
+    assert bool(
+        (twice["correct"] == right).all() and (twice["exact"].logical_not().nonzero() == rows[:1]).all()
+    )
+    stray = judge(digit, move, made=made[:1], rows=(~wanted).nonzero()[0])
+    assert bool((stray["correct"] == ~wanted).all()) and int((~stray["exact"]).sum()) == len(rows) + 1
+
+
+def test_texts_of_answers_are_judged() -> None:
+    found = said_answer(["7", "8", "", "7", ""], ["7", "7", "7", "", ""])
+    assert found["correct"].tolist() == [True, False, False, True, True]
+    assert found["exact"].tolist() == [True, True, False, False, True]
+    assert every([found["correct"], found["exact"]]).tolist() == [True, False, False, False, True]
