@@ -1,4 +1,4 @@
-"""Trains and measures comparisons of docs/digits_that_read.md: `python graphs/compare.py losses` prints one.
+"""Trains and measures comparisons of docs/digits_that_read.md and docs/world.md: `python graphs/compare.py losses`.
 
 Trainings are those of the graph files, each into a folder of its own; what is there already is not trained again, and
 what was stopped goes on.
@@ -23,6 +23,40 @@ def adaptor(kind: str) -> Training:
     return Training("digits/vlm", "align,tune", {"adaptor": kind, **sizes}, after="language")
 
 
+MEDIA = ("image", "audio", "video")
+SENSES = ("see", "watch", "listen")
+SENSE_SIZES = {"adaptor.qformer": "{num_queries: 8, width: 64, depth: 2, num_heads: 4, hidden: 128}",
+               "adaptor.grouping": "{groups: [8], depths: [2], width: 64, num_heads: 4, hidden: 128}"}  # fmt: skip
+
+
+def senses(kind: str) -> Training:
+    """What turns pictures, videos and sounds into embeds of the decoder of any_to_any.yaml."""
+    sets = {f"models.{sense}.kind": kind for sense in SENSES}
+    if kind in SENSE_SIZES:
+        sets |= {f"models.{sense}.config": SENSE_SIZES[kind] for sense in SENSES}
+    return Training("world/any_to_any", "encode", sets, after="world_language")
+
+
+def signals(count: int) -> Training:
+    """So many tokens to say that a medium is wanted."""
+    sets = {"models.tok.config": f"{{pad_side: left, signals: {{image: {count}, audio: {count}, video: {count}}}}}",
+            "models.llm.config.vocab_size": str(88 + 3 * count),
+            "eval.making.nodes.say.config.max_new_tokens": str(2 + 2 * count)}  # fmt: skip
+    return Training("world/any_to_any", "language,decode", {**sets, **ALONE})
+
+
+def without(term: str) -> Training:
+    """One of the two losses of projectors is only watched."""
+    sets = {
+        f"train.stages.{stage}.loss.{term}_{medium}": f"{{from: {medium}.{term}, weight: 0}}"
+        for stage in ("language", "decode")[term == "gen" :]
+        for medium in MEDIA
+    }
+    return Training("world/any_to_any", "language,decode", {**sets, **ALONE})
+
+
+ALONE = {"train.stages.decode.init_from": "null"}
+"""What reads media was not trained before."""
 TRAININGS = {
     **{stage: Training("digits/clip", stage) for stage in (
         "contrast", "masked", "repeated", "siglip", "triplet", "triplet_images")},
@@ -31,6 +65,10 @@ TRAININGS = {
     **{kind: adaptor(f"adaptor.{kind}") for kind in ("linear", "mlp", "qformer", "perceiver")},
     "gated": Training("digits/vlm_gated", "align,tune"),
     "together": Training("digits/vlm", "together", after="language"),
+    "world_language": Training("world/any_to_any", "language"),
+    **{f"world_{kind}": senses(f"adaptor.{kind}") for kind in ("linear", "mlp", "qformer", "grouping")},
+    **{f"signals_{count}": signals(count) for count in (1, 2, 4, 8)},
+    **{f"without_{term}": without(term) for term in ("align", "gen")},
 }  # fmt: skip
 LOSSES = {
     "contrast": "InfoNCE, soft targets",
@@ -47,6 +85,17 @@ ADAPTORS = {
     "gated": ("perceiver and gated cross-attention (Flamingo)", 0),
 }
 """What a row is called, and how many tokens of the text stand for a canvas."""
+SENSE_ROWS = {
+    "linear": ("linear (LLaVA)", "16, 64, 10"),
+    "mlp": ("MLP (LLaVA-1.5)", "16, 64, 10"),
+    "qformer": ("Q-Former (BLIP-2)", "8, 32, 8"),
+    "grouping": ("grouping of patches (NExT-GPT)", "8, 32, 8"),
+}
+SIGNAL_ROWS = {
+    **{f"signals_{count}": (str(count), "distance, diffusion") for count in (1, 2, 4, 8)},
+    "without_gen": ("2", "distance alone"),
+    "without_align": ("2", "diffusion alone"),
+}
 
 
 def main() -> None:
@@ -122,7 +171,39 @@ def adaptors(out: Path) -> list[Sequence[str]]:
     return rows
 
 
-TABLES = {"losses": losses, "readers": readers, "adaptors": adaptors}
+def senses_table(out: Path) -> list[Sequence[str]]:
+    """The adaptors of the digit world, after `encode`."""
+    rows: list[Sequence[str]] = [
+        ("adaptor", "embeds for a picture, video, sound", *(f"{medium} → text" for medium in MEDIA),
+         "weights of the three", "s a step"),
+        ("---",) * 7,
+    ]  # fmt: skip
+    for kind, (label, embeds) in SENSE_ROWS.items():
+        stage = trained(out, f"world_{kind}")["encode"]
+        right = (percent(stage["metrics"][f"seeing.correct[{medium}->text]"]) for medium in MEDIA)
+        weights = sum(numbers(ROOT / out / f"world_{kind}", model) for model in SENSES)
+        rows.append((label, embeds, *right, f"{weights:,}", f"{stage['seconds'] / stage['steps']:.2f}"))
+    return rows
+
+
+def signals_table(out: Path) -> list[Sequence[str]]:
+    """How many signal tokens a medium has, and what projectors are trained by, after `decode`."""
+    rows: list[Sequence[str]] = [
+        ("signal tokens", "losses", *(f"text → {medium}" for medium in MEDIA),
+         *(f"distance, {medium}" for medium in MEDIA)),
+        ("---",) * 8,
+    ]  # fmt: skip
+    for name, (count, losses) in SIGNAL_ROWS.items():
+        stage = trained(out, name)["decode"]
+        right = (percent(stage["metrics"][f"making.correct[text->{medium}]"]) for medium in MEDIA)
+        away = (f"{stage['loss'][f'loss.align_{medium}']:.3f}" for medium in MEDIA)
+        rows.append((count, losses, *right, *away))
+    return rows
+
+
+TABLES = {
+    "losses": losses, "readers": readers, "adaptors": adaptors, "senses": senses_table, "signals": signals_table,
+}  # fmt: skip
 
 
 def trained(out: Path, name: str) -> Stages:

@@ -22,6 +22,7 @@ WEIGHTS = {
     "world": {
         **{name: Training(f"world/{name}") for name in ("tone", "film")},
         "any": Training("world/any_to_any"),
+        "draw": Training("world/llm_to_draw"),
     },
 }
 """Folder of graphs -> folder of weights -> the training that makes them; each may use those before it."""

@@ -46,6 +46,8 @@ COVERED_BY = {
         for name in ("config", "foreign", "model", "node", "parts")
     },
     "mmm_graph/nn/activation_names.py": "tests/plugins/mmm_audioldm/test_clap.py",
+    "mmm_graph/nn/drawing.py": "tests/nn/test_lora_factors.py",
+    "mmm_graph/checkpoint/grown.py": "tests/plugins/mmm_llm/test_new_tokens.py",
     "mmm_graph/nn/diffusers_names.py": "tests/plugins/mmm_unet/test_foreign.py",
     "mmm_graph/nn/pixel_transformer.py": "tests/plugins/mmm_unet/test_parity.py",
     "mmm_graph/nn/unet_layout.py": "tests/plugins/mmm_unet/test_parts.py",

@@ -7,17 +7,19 @@ world; and the form of a conversation.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from mmm_data.canvas.captions import caption_texts
 from mmm_data.canvas.questions import question_texts
 from mmm_data.world.phrases import world_texts
 
 FIRST = ("<pad>", "<unk>", "<start>", "<end>", "<user>", "<assistant>")
+SIGNS = "!\"'()*,-.:;?"
 CHAT = (
     "{% for m in messages %}{% if m.role == 'user' %}<user> {{ m.content }} "
     "{% else %}<assistant> {% generation %}{{ m.content }} <end>{% endgeneration %}{% endif %}{% endfor %}"
@@ -27,14 +29,19 @@ SETTINGS = {"pad_token": "<pad>", "eos_token": "<end>", "chat_template": CHAT}
 
 
 def make_tokenizer(texts: Iterable[str], special: Sequence[str]) -> Tokenizer:
-    """Words and signs in lower case; <start> and <end> are put around every text that is not a conversation."""
+    """Words and signs in lower case; <start> and <end> are put around every text that is not a conversation.
+
+    Signs that no text has are passed over: a comma is no unknown word.
+    """
     words: set[str] = set()
     splitter = pre_tokenizers.Whitespace()
     for text in (*texts, "."):
         words |= {word for word, _ in splitter.pre_tokenize_str(text)}
     vocab = {word: i for i, word in enumerate((*special, *sorted(words)))}
     tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    strange = Regex("[" + re.escape("".join(sign for sign in SIGNS if sign not in vocab)) + "]")
+    steps = [normalizers.NFKC(), normalizers.Lowercase(), normalizers.Replace(strange, " ")]
+    tokenizer.normalizer = normalizers.Sequence(steps)
     tokenizer.pre_tokenizer = splitter
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<start> $A <end>", special_tokens=[(name, vocab[name]) for name in ("<start>", "<end>")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections import Counter
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from mmm_graph.checkpoint.load import Weights, saved_names
 from mmm_graph.checkpoint.reader import open_checkpoint
 from mmm_graph.checkpoint.save import put_together, save_tensors
-from mmm_graph.errors import InputError
+from mmm_graph.errors import InputError, RunError, problem
 from mmm_graph.graph.graph import ModelNode
 from mmm_graph.registry import Registry
 from mmm_graph.registry.foreign import open_foreign
@@ -94,6 +95,7 @@ def write_shared(
         ours = {n: state[own] for n, own in saved_names(module).items() if n in weights.where}
         start = f"{prefix}." if prefix else ""
         theirs = put_together(ours, weights.where, f"of {shared.path}")
+        _check_sizes(theirs, start, checkpoint.shapes, name)
         tensors |= {start + n: value.reshape(checkpoint.shapes[start + n]) for n, value in theirs.items()}
     tensors |= dict(checkpoint.read([n for n in checkpoint.shapes if n not in tensors]))
     file = checkpoint.path.name if checkpoint.path.suffix == ".safetensors" else FILE
@@ -101,6 +103,21 @@ def write_shared(
     for path in sorted(shared.folder.iterdir()):
         if path.suffix in BESIDE and path.is_file() and not path.name.endswith(INDEX):
             shutil.copy(path, folder / path.name)
+
+
+def _check_sizes(
+    theirs: Mapping[str, Tensor], start: str, there: Mapping[str, tuple[int, ...]], name: str
+) -> None:
+    """The checkpoint says nothing of tokens that a model has got more than it has.
+
+    Raises:
+        RunError: E610.
+    """
+    for key, value in theirs.items():
+        if value.numel() != math.prod(there[start + key]):
+            found = f"{start}{key} is {list(there[start + key])} in the checkpoint, and {list(value.shape)} in {name}"
+            hint = f"export {name} by itself, from a graph that has only that"
+            raise RunError(problem("E610", f"{found}, whose vocabulary has grown", hint=hint))
 
 
 def _is_whole(folder: Path, link: str, registry: Registry) -> bool:

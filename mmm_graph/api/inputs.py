@@ -164,10 +164,15 @@ def _images(port: Input, value: Any) -> Tensor:
 
 
 def _sounds(port: Input, value: Any) -> Tensor:
-    """The rate stands in the tag of the type: Audio[b,1,n]{16000}."""
-    dims, tag = port.type.dims, port.type.tag or ""
+    dims = port.type.dims
     channels = dims[1].size if dims is not None and len(dims) == 3 else None
-    return _item(port, to_sounds(value, int(tag) if tag.isdecimal() else None, channels), "sound")
+    return _item(port, to_sounds(value, rate_of(port), channels), "sound")
+
+
+def rate_of(port: Input) -> int | None:
+    """Of sounds [Hz]; it stands in the tag of the type: Audio[b,1,n]{16000}, Chat[b]{16000}."""
+    tag = port.type.tag or ""
+    return int(tag) if tag.isdecimal() else None
 
 
 def _videos(port: Input, value: Any) -> Tensor:
@@ -185,7 +190,7 @@ def _item(port: Input, found: Tensor, what: str) -> Tensor:
 
 
 def _chats(port: Input, value: Any) -> list[Conversation]:
-    return to_chats(value)
+    return to_chats(value, rate_of(port))
 
 
 def _tensors(port: Input, value: Any) -> Tensor:

@@ -48,6 +48,16 @@ class Models:
             self._build(self.built, nodes, frozenset((name,)))
             return self.built[name]
 
+    def resident(self) -> dict[str, int]:
+        """Bytes of weights by model, of those that have been loaded on any rank of this process."""
+        found = {name: built.resident_bytes for name, built in sorted(self.built.items())}
+        return {name: size for name, size in found.items() if size}
+
+    def hashes(self, names: frozenset[str]) -> dict[str, str]:
+        """Of the weights of these models, where they have some."""
+        found = {name: self.built[name].fingerprint for name in sorted(names & self.built.keys())}
+        return {name: text for name, text in found.items() if text}
+
     @contextmanager
     def engine(self, nodes: Mapping[str, ModelNode], needed: frozenset[str]) -> Iterator[Engine]:
         """The engine with these models, for one thread at a time.

@@ -16,6 +16,8 @@ from torch import Tensor
 import mmm_graph
 from mmm_graph.errors import InputError, Place, problem
 from mmm_graph.nn.film import read_comment
+from mmm_graph.nn.wav import read_wav_comment
+from mmm_graph.spec.chat import MEDIA
 
 KEY = "mmm"
 LOST = "lost"
@@ -29,7 +31,8 @@ class Origin:
     Attributes:
         graph: the graph file's text, as dumped from its spec.
         file: the graph file as the user named it; its folder is where `file:` weights are.
-        values: params and inputs that were set; of image files the name and a hash; of tensors only a hash.
+        values: params and inputs that were set; of files of media, in conversations too, the name and a hash; of
+            tensors only a hash.
         weights: model -> hash of its weights.
         plugins: digest of the plugin set.
         plan: name and text of the plan that it ran by; None = on one device.
@@ -63,10 +66,10 @@ def make_origin(
 
 
 def read_origin(path: Path) -> Origin:
-    """The origin that a saved picture or video carries.
+    """The origin that a saved picture, video or sound carries.
 
     Raises:
-        InputError: E109, not an image or video, or one that this program did not save.
+        InputError: E109, not an image, video or sound, or one that this program did not save.
     """
     place = Place(str(path))
     try:
@@ -74,9 +77,10 @@ def read_origin(path: Path) -> Origin:
     except FileNotFoundError as error:
         raise InputError(problem("E101", "there is no such file", place)) from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # as Pillow puts it
-        raise InputError(problem("E109", f"cannot be read as an image: {error}", place)) from error
+        what = "a sound" if path.suffix.lower() == ".wav" else "an image"
+        raise InputError(problem("E109", f"cannot be read as {what}: {error}", place)) from error
     if text is None:
-        hint = "only pictures saved by `mmm run` can be run again"
+        hint = "only what `mmm run` and `mmm chat` saved can be run again"
         raise InputError(problem("E109", "carries no graph", place, hint))
     try:
         return _parsed(json.loads(text))
@@ -91,9 +95,11 @@ def hash_of(path: Path) -> str:
 
 
 def _metadata(path: Path) -> Mapping[str, Any]:
-    """Text chunks of a PNG; the comment of a JPEG, GIF or MP4; the description of a WebP."""
+    """Text chunks of a PNG; the comment of a JPEG, GIF, MP4 or WAV; the description of a WebP."""
     if path.suffix.lower() == ".mp4":
         return _mapping(read_comment(path))
+    if path.suffix.lower() == ".wav":
+        return _mapping(read_wav_comment(path))
     with Image.open(path) as image:
         image.load()
         if image.format in ("JPEG", "GIF"):
@@ -133,7 +139,8 @@ def _plain(value: Any, is_file: bool) -> Any:
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, Mapping):
-        return {str(k): _plain(v, is_file) for k, v in value.items()}
+        files = {value.get("type"), "path"} if value.get("type") in MEDIA else set()  # of a segment of a chat
+        return {str(k): _plain(v, is_file or k in files) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(v, is_file) for v in value]
     return value if isinstance(value, str | int | float | bool | None) else {LOST: type(value).__name__}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -305,19 +305,28 @@ class Session:
         self._repeated = origin
         self._models.expected = origin.weights
 
+    def resident(self) -> dict[str, int]:
+        """Bytes of the weights of the models that have been loaded: those of a branch that never ran are not."""
+        return self._models.resident()
+
     def origin(
-        self, given: Mapping[str, Any], seed: int | Sequence[int], outputs: Sequence[str] | None
+        self,
+        given: Mapping[str, Any],
+        seed: int | Sequence[int],
+        outputs: Sequence[str] | None,
+        absent: Collection[str] = (),
     ) -> Origin:
-        """What a saved output of a run with these inputs carries."""
+        """What a saved output of a run with these inputs carries; weights that only `absent` ones need are not read."""
         values = {
             k: v for k, v in {**self.spec.values, **self.spec.given, **given}.items() if self._public(k)
         }
         files = frozenset(k for k, port in self.graph.inputs.items() if port.type.kind in FILES)
         run = {"values": {} if self._repeated else values, "files": files, "seed": seed, "outputs": outputs}
         run["plan"] = None if self._named is None else self._named.dump()
-        hashes = {k: b.fingerprint for k, b in sorted(self._models.built.items()) if b.fingerprint}
-        made = make_origin(dump_spec(self.spec), self.name, run, hashes, self.registry.digest())
-        return replace(made, values=self._repeated.values) if self._repeated else made
+        made = [name for name in (self.graph.outputs if outputs is None else outputs) if name not in absent]
+        hashes = self._models.hashes(models_for(self.graph, made, {}, watched=False))
+        origin = make_origin(dump_spec(self.spec), self.name, run, hashes, self.registry.digest())
+        return replace(origin, values=self._repeated.values) if self._repeated else origin
 
     def _public(self, name: str) -> bool:
         return name not in self.spec.params or self.spec.params[name].type != "secret"
@@ -348,7 +357,7 @@ class Session:
         """Run requests whose graphs have the same models."""
         models: dict[str, ModelNode] = {}
         needed: set[str] = set()
-        observer = self._observed(on_event)
+        observer = self._notifier.beside("mmm_run_event", on_event)
         for request in requests:
             graph = request.graph or self.graph
             models.update(graph.models)
@@ -364,19 +373,6 @@ class Session:
                 cancel=cancel or self._cancel,
                 isolate=isolate,
             )
-
-    def _observed(self, on_event: Observer | None) -> Observer | None:
-        """The caller's observer and those of the plugins."""
-        if not any("mmm_run_event" in o.hooks for o in self.registry.observers):
-            return on_event
-        notify = self._notifier
-
-        def tell(event: Event) -> None:
-            if on_event is not None:
-                on_event(event)
-            notify("mmm_run_event", event)
-
-        return tell
 
 
 def load(source: str | Path | Mapping[str, Any] | GraphBuilder, **options: Any) -> Session:

@@ -3,24 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from mmm_graph.api.chats import to_chats
+from mmm_graph.api.inputs import rate_of
+from mmm_graph.api.said import said
+from mmm_graph.api.save import Saved, save_outputs
 from mmm_graph.api.session import Session
-from mmm_graph.errors import InputError, problem
-from mmm_graph.runtime.events import Event
+from mmm_graph.errors import InputError, RunError, problem
+from mmm_graph.runtime.events import Event, Result
+from mmm_graph.spec.chat import SIGNAL, Message, Segment
 
+TOO_LONG = frozenset(("E706", "E708", "E747", "E761"))
+"""Codes of conversations that are longer than what the model takes."""
 UNFINISHED = "\ufffd"
 """What a decoder gives for the first bytes of a character whose others have not come yet."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a graph answered.
+
+    Attributes:
+        text: in words.
+        given, seed: of the request, by which it is made again.
+        result: all outputs.
+        forgotten: how many questions and their answers, from the first on, had to be left out: all were too long.
+    """
+
+    text: str
+    given: dict[str, Any]
+    seed: int
+    result: Result
+    forgotten: int = 0
 
 
 class Talk:
     """Asks a graph again and again, each time with all that was said before.
 
     Args:
-        session: of a graph with one input of kind Chat (or, without memory, Text) and an output of kind Text.
+        session: of a graph with one input of kind Chat (or, without memory, Text) and an output of kind Text. Outputs
+            with `save:` are media of the answer.
         system: a message that stands before all others.
 
     Raises:
@@ -41,41 +69,97 @@ class Talk:
         self.system = system
         names = [n for n, m in graph.models.items() if m.kind.partition(".")[0] == "tokenizer"]
         self._tokenizer = names[0] if len(names) == 1 else None
-        self.messages: list[dict[str, Any]]
+        self.messages: list[Message]
         self.forget()
 
     def forget(self) -> None:
         """Begin anew."""
         self.messages = [] if self.system is None else [{"role": "system", "content": self.system}]
 
+    def attach(self, kind: str, file: str) -> Segment:
+        """A file as a segment that goes with a message.
+
+        Args:
+            kind: image, audio or video.
+
+        Raises:
+            InputError: E302, there is no such file, it holds something else, or the graph takes none.
+        """
+        segment = {"type": kind, kind: file}
+        if not self.remembers:
+            message = f"{file} cannot go with a message: the input {self.input!r} is Text, expected Chat"
+            raise InputError(problem("E302", message))
+        try:
+            to_chats([{"role": "user", "content": [segment]}], self._rate)
+        except ValueError as error:
+            what = str(error).partition(f"{kind}: ")[2] or f"there is no file {file}"
+            raise InputError(problem("E302", f"{file} is not taken as {kind}: {what}")) from error
+        return segment
+
     def ask(
         self,
         text: str,
-        media: Sequence[dict[str, Any]] = (),
+        media: Sequence[Segment] = (),
         *,
         seed: int = 0,
         tell: Callable[[str], None] = lambda piece: None,
         cancel: Callable[[], bool] | None = None,
-    ) -> str:
+    ) -> Answer:
         """The answer to a message; what fails or is cancelled was never said.
 
+        What an answer asked for by signals is remembered as these signals, where they stood. What was said first is
+        forgotten where the conversation is longer than what the model takes.
+
         Args:
-            media: segments before the text, such as `{"type": "image", "image": "photo.png"}`.
-            tell: called with each piece of the answer as it comes; together they are the answer.
+            media: segments before the text, such as `{"type": "image", "image": "photo.png"}`; see `attach`.
+            tell: called with each piece of the answer's text as it comes; together they are the text.
 
         Raises:
             MmmError: as of a run.
         """
         content: Any = [*media, {"type": "text", "text": text}] if media else text
-        asked = [*self.messages, {"role": "user", "content": content}]
+        asked, forgotten = [*self.messages, {"role": "user", "content": content}], 0
         pieces = _Pieces(self._decode, tell)
-        given = {self.input: [asked] if self.remembers else text}
-        result = self.session.result(seed=seed, given=given, on_event=pieces, cancel=cancel)
+        while True:
+            given: dict[str, Any] = {self.input: [asked] if self.remembers else text}
+            try:
+                result = self.session.result(seed=seed, given=given, on_event=pieces, cancel=cancel)
+                break
+            except RunError as error:
+                first = 0 if self.system is None else 1
+                if len(asked) == first + 1 or not any(found.code in TOO_LONG for found in error.problems):
+                    raise
+                asked, forgotten = asked[:first] + asked[first + 2 :], forgotten + 1
         answer = str(result.values[self.output][0]) if self.output in result.values else ""
         pieces.finish(answer)
         if self.remembers:
-            self.messages = [*asked, {"role": "assistant", "content": answer}]
-        return answer
+            self.messages = [*asked, {"role": "assistant", "content": self._content(answer, pieces.ids)}]
+        return Answer(answer, given, seed, result, forgotten)
+
+    def save(self, answer: Answer, folder: Path, prefix: str) -> list[Saved]:
+        """Write the media of an answer, `prefix`image.png ...; several of a kind are numbered.
+
+        Raises:
+            RunError: E740, a file cannot be written.
+        """
+        graph, values = self.session.graph, answer.result.values
+        media = {k: v for k, v in values.items() if k in graph.outputs and graph.outputs[k].save is not None}
+        found = replace(answer.result, values=media, absent={}, owners={})
+        origin = self.session.origin(answer.given, answer.seed, None, answer.result.absent)
+        return save_outputs(graph, self.session.registry, found, folder, origin=origin, prefix=prefix)
+
+    @property
+    def _rate(self) -> int | None:
+        return rate_of(self.session.graph.inputs[self.input])
+
+    def _content(self, answer: str, ids: Sequence[int]) -> str | list[Segment]:
+        """An answer as it is remembered: its text, or segments where there are signals in it."""
+        if self._tokenizer is None:
+            return answer
+        tokenizer = self.session.module(self._tokenizer)
+        signals = getattr(tokenizer, "signals", {})
+        found = said(ids, signals, lambda words: str(tokenizer.decode(torch.tensor([words]))[0]))
+        return found if any(segment["type"] == SIGNAL for segment in found) else answer
 
     def _decode(self, ids: Tensor) -> str | None:
         if self._tokenizer is None:
@@ -88,14 +172,14 @@ class _Pieces:
 
     def __init__(self, decode: Callable[[Tensor], str | None], tell: Callable[[str], None]) -> None:
         self._decode, self._tell = decode, tell
-        self._ids: list[int] = []
+        self.ids: list[int] = []
         self._shown = ""
 
     def __call__(self, event: Event) -> None:
         if event.kind != "stream" or not event.node.endswith(".ids") or not isinstance(event.data, Tensor):
             return
-        self._ids += event.data[0].tolist()
-        text = self._decode(torch.tensor([self._ids]))
+        self.ids += event.data[0].tolist()
+        text = self._decode(torch.tensor([self.ids]))
         if text is not None and not text.endswith(UNFINISHED) and text.startswith(self._shown):
             self._show(text)
 

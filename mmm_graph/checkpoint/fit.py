@@ -54,8 +54,9 @@ def find_fit(
         config: of the model, for layouts whose names depend on it.
     """
     own = {name: Theirs((name,)) for name in ours}
-    fits = [_fit(OWN, own, ours, there, alike, None)]
-    fits += [_fit(layout.name, layout.theirs(ours, config), ours, there, alike, layout) for layout in layouts]
+    grows = {name: rows for each in layouts if each.grows for name, rows in each.grows(config).items()}
+    fits = [_fit(OWN, own, ours, there, alike, None, grows)]
+    fits += [_fit(each.name, each.theirs(ours, config), ours, there, alike, each, grows) for each in layouts]
     return min(fits, key=lambda fit: fit.problems)
 
 
@@ -66,22 +67,32 @@ def _fit(
     there: Shapes,
     alike: Mapping[str, Sequence[str]],
     layout: Layout | None,
+    grows: Mapping[str, int],
 ) -> Fit:
     where = {n: row for n, row in rows.items() if all(their in there for their in row.names)}
     known = {their for row in rows.values() for their in row.names}
     unused = (n for n in there if n not in known and not (layout is not None and layout.ignores(n)))
     missing = (n for n in ours if not any(other in where for other in alike[n]))
-    shapes = _wrong_shapes(where, ours, there, exact=layout is None)
+    shapes = _wrong_shapes(where, ours, there, grows, exact=layout is None)
     return Fit(name, where, tuple(sorted(missing)), tuple(sorted(unused)), tuple(shapes))
 
 
-def _wrong_shapes(where: Mapping[str, Theirs], ours: Shapes, there: Shapes, *, exact: bool) -> Iterator[str]:
+def _wrong_shapes(
+    where: Mapping[str, Theirs], ours: Shapes, there: Shapes, grows: Mapping[str, int], *, exact: bool
+) -> Iterator[str]:
     for name, place in where.items():
         for their in place.names:
             found, whole = there[their], place.whole(ours[name])
+            if name in grows and _grows(found, whole, grows[name]):
+                continue
             if found != whole and (exact or not _flattens(found, whole)):
                 text = f"{list(found)} in the file, {list(whole)} in the model"
                 yield f"{name}: {text}" if their == name else f"{their} ({name}): {text}"
+
+
+def _grows(found: tuple[int, ...], whole: tuple[int, ...], rows: int) -> bool:
+    """A table without some of its last rows, so many at most."""
+    return len(found) == 2 and found[1:] == whole[1:] and 0 < whole[0] - found[0] <= rows
 
 
 def _flattens(a: tuple[int, ...], b: tuple[int, ...]) -> bool:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmm_graph.checkpoint.fit import find_fit
+from mmm_graph.checkpoint.grown import grown
 from mmm_graph.checkpoint.reader import Checkpoint
 from mmm_graph.errors import Place, RunError, problem
 from mmm_graph.registry.layout import Layout, Theirs
@@ -124,6 +125,7 @@ class Weights:
     def values(self, keep: Callable[[str], bool] = lambda name: True) -> Iterator[tuple[list[str], Tensor]]:
         """(all names of a tensor in the module, its value), on the CPU, in its shape there and the file's own dtype.
 
+        Rows of a table that the file lacks are drawn, the same ones each time.
         A value is lent: the next one is read into the same memory.
 
         Raises:
@@ -138,7 +140,10 @@ class Weights:
                 message = f"{self.what}: {found}, the model needs {_word(old)}"
                 hint = "a quantised file cannot be read; fetch the full one"
                 raise RunError(problem("E614", message, self.place, hint))
-            yield self._alike[own], value.reshape(old.shape)
+            names = self._alike[own]
+            if value.numel() < old.numel():
+                value = grown(value, len(old), names[0])
+            yield names, value.reshape(old.shape)
 
 
 def _read(

@@ -12,9 +12,11 @@ from mmm_graph.cli.app import App, report, warn
 from mmm_graph.cli.interrupt import cancel_on_interrupt
 from mmm_graph.cli.options import GRAPH, device, overrides, parse_sets, use_device
 from mmm_graph.errors import Cancelled, MmmError
+from mmm_graph.spec.chat import MEDIA
 
 HELP = (
-    "/image FILE goes with the next message, /new begins anew, /exit or Ctrl-D ends; Ctrl-C stops an answer"
+    "/image FILE, /audio FILE, /video FILE go with the next message, /new begins anew, /exit or Ctrl-D ends; "
+    "Ctrl-C stops an answer"
 )
 
 
@@ -35,16 +37,21 @@ HELP = (
     metavar="MIB",
     help="For keys and values of what was said before, so that they are not computed again; 0 = as the file says.",
 )
+@click.option("-o", "--out", "folder", type=click.Path(path_type=Path), default=Path("out"), show_default=True,
+              help="Folder for what answers show: answer_01_image.png ...")  # fmt: skip
 @click.pass_obj
 def chat(app: App, /, **options: Any) -> int:
     """Talk with FILE, a graph whose input is of kind Chat (or Text) and whose output is Text.
 
-    Questions come from the terminal, or a line each from a pipe; answers go to stdout as they are made.
+    Questions come from the terminal, or a line each from a pipe; answers go to stdout as they are made. Outputs with
+    `save:` are saved and named by the answer that they are of.
     """
     from mmm_graph.api.prefixes import with_prefix_cache
+    from mmm_graph.api.save import check_folder
     from mmm_graph.api.session import Session
     from mmm_graph.api.talk import Talk
 
+    check_folder(options["folder"])
     target = use_device(options["device"], options["threads"], options["tf32"])
     session = Session(
         options["file"],
@@ -57,12 +64,13 @@ def chat(app: App, /, **options: Any) -> int:
         warn=lambda found: warn(found, as_json=False),
     )
     session.spec = with_prefix_cache(session.spec, session.registry, options["prefix_cache"])
-    return _Terminal(Talk(session, options["system"]), options["seed"]).run()
+    return _Terminal(Talk(session, options["system"]), options["seed"], options["folder"]).run()
 
 
 class _Terminal:
-    def __init__(self, talk: Any, seed: int) -> None:
-        self.talk, self.seed, self.status = talk, seed, 0
+    def __init__(self, talk: Any, seed: int, folder: Path) -> None:
+        self.talk, self.seed, self.folder, self.status = talk, seed, folder, 0
+        self.answers = 0
         self.media: list[dict[str, Any]] = []
         self.is_terminal = sys.stdin.isatty()
 
@@ -77,6 +85,8 @@ class _Terminal:
                 continue
             if line:
                 self._ask(line)
+            elif self.media:
+                click.echo("write what to do with it; an empty line asks nothing", err=True)
         return self.status
 
     def _read(self) -> str | None:
@@ -85,6 +95,9 @@ class _Terminal:
                 return input("> ").strip()
             except EOFError:
                 return None
+            except KeyboardInterrupt:
+                click.echo(err=True)
+                return ""
         line = sys.stdin.readline()
         return line.strip() if line else None
 
@@ -94,29 +107,59 @@ class _Terminal:
         if word == "/new":
             self.talk.forget()
             self.media = []
-        elif word == "/image" and rest:
-            if Path(rest).is_file():
-                self.media.append({"type": "image", "image": rest})
-            else:
-                click.echo(f"there is no file {rest}", err=True)
-        elif word in ("/help", "/image"):
+        elif word[1:] in MEDIA and rest.strip():
+            self._attach(word[1:], str(Path(rest.strip().strip("\"'")).expanduser()))
+        elif word == "/help" or word[1:] in MEDIA:
             click.echo(HELP, err=True)
         else:
             return False
         return True
 
+    def _attach(self, kind: str, file: str) -> None:
+        if not Path(file).is_file():
+            click.echo(f"there is no file {file}", err=True)
+            return
+        try:
+            self.media.append(self.talk.attach(kind, file))
+        except MmmError as error:
+            report(error, as_json=False)
+            return
+        if self.is_terminal:
+            click.echo(f"{file} goes with the next message", err=True)
+
     def _ask(self, line: str) -> None:
         self.status = 0
         try:
             with cancel_on_interrupt() as cancel:
-                self.talk.ask(line, self.media, seed=self.seed, tell=_tell, cancel=cancel.is_set)
+                answer = self.talk.ask(line, self.media, seed=self.seed, tell=_tell, cancel=cancel.is_set)
             self.media = []
             self.seed += 1
+            self.answers += 1
+            self._show(answer)
         except Cancelled:
-            click.echo(" [stopped]", nl=False)
+            click.echo(" [stopped]")
         except MmmError as error:  # the next question may go better
-            self.status = report(error, as_json=False)
+            self.status = self._tell_failure(error)
+
+    def _show(self, answer: Any) -> None:
+        """End the line of the text; save the media and say where; say what is forgotten."""
+        saved = self.talk.save(answer, self.folder, f"answer_{self.answers:02}_")
+        if answer.text or not saved:
+            click.echo()
+        for item in saved:
+            for file in item.files:
+                click.echo(f"{item.name}: {file}")
+        if answer.forgotten:
+            what = "question is" if answer.forgotten == 1 else f"{answer.forgotten} questions are"
+            click.echo(f"the first {what} forgotten: the conversation became too long", err=True)
+
+    def _tell_failure(self, error: MmmError) -> int:
+        status = report(error, as_json=False)
+        if self.media:
+            click.echo("what should go with the message is left out now", err=True)
+            self.media = []
         click.echo()
+        return status
 
 
 def _tell(piece: str) -> None:

@@ -1,4 +1,4 @@
-"""`mmm run FILE`: run a graph file, or a picture that a graph file made."""
+"""`mmm run FILE`: run a graph file, or a picture, video or sound that a graph file made."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ from mmm_graph.cli.options import (
 )
 from mmm_graph.cli.ranks import agree, check_ranks, is_first, is_rank, ranks, start_ranks, world_of
 from mmm_graph.cli.requests import read_requests
+from mmm_graph.cli.stats import tell_stats
 from mmm_graph.errors import InputError, Problem, problem
 from mmm_graph.plan.describe import peaks
 from mmm_graph.runtime.supervised import report_told
 
-PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".mp4")
+SAVED = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".mp4", ".wav")
 
 
 @click.command()
@@ -43,10 +44,11 @@ PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".mp4")
 @click.option("--requests", type=click.Path(path_type=Path, allow_dash=True),
               help="JSON lines of inputs and params, run through one pipeline; - is stdin.")  # fmt: skip
 @click.option("--preview", is_flag=True, help="Also save what each loop shows on the way (its `preview:`).")
+@click.option("--stats", is_flag=True, help="Also say which models were loaded, and the peak of memory.")
 @as_json
 @click.pass_obj
 def run(app: App, /, **options: Any) -> int:
-    """Run FILE and save its outputs. FILE may be a picture saved by `mmm run`: the same run is made again."""
+    """Run FILE and save its outputs. FILE may be what it saved, a picture, video or sound: that is made again."""
     from mmm_graph.api.save import check_folder
 
     _check(options)
@@ -65,7 +67,7 @@ def run(app: App, /, **options: Any) -> int:
         if world is not None:
             common |= {"world": world, "device": str(world.device)}
         session, seed, outputs = _open(options, {**common, "cancel": cancel.is_set}, seed, outputs)
-        if options["file"].suffix.lower() not in PICTURES:
+        if options["file"].suffix.lower() not in SAVED:
             check_ranks(options, session.plan())
         if world is not None:
             agree(world, session)
@@ -93,8 +95,8 @@ def _check(options: Mapping[str, Any]) -> None:
 def _open(
     options: Mapping[str, Any], common: Mapping[str, Any], seed: Any, outputs: list[str] | None
 ) -> tuple[Any, Any, list[str] | None]:
-    """The session, seed and outputs of a graph file or of a picture."""
-    if options["file"].suffix.lower() in PICTURES:
+    """The session, seed and outputs of a graph file or of what was saved."""
+    if options["file"].suffix.lower() in SAVED:
         return _again(options, common)
     return _session(options, {**common, "plan": options["plan_name"]}), seed, outputs
 
@@ -112,10 +114,17 @@ def _beside(session: Any, options: Mapping[str, Any], seed: Any, outputs: Sequen
     """What a rank does that is not the first: the same runs, without a word."""
     if options["requests"] is None:
         session.result(seed=seed, outputs=outputs, on_event=lambda event: None)
-        return 0
-    lines = read_requests(options["requests"], seed)
-    session.map([e.item for e in lines if e.error is None], outputs=outputs, on_event=lambda event: None)
+    else:
+        lines = read_requests(options["requests"], seed)
+        items = [e.item for e in lines if e.error is None]
+        session.map(items, outputs=outputs, on_event=lambda event: None)
+    _tell_stats(session, options)
     return 0
+
+
+def _tell_stats(session: Any, options: Mapping[str, Any]) -> None:
+    if options["stats"]:
+        tell_stats(session, options["as_json"])
 
 
 def _session(options: Mapping[str, Any], common: Mapping[str, Any]) -> Any:
@@ -150,7 +159,8 @@ def _one(session: Any, options: Mapping[str, Any], seed: Any, outputs: Sequence[
     with RunProgress(options["as_json"]) as progress:
         previews = Previews(session, folder, seed, progress) if options["preview"] else progress
         result = session.result(seed=seed, outputs=outputs, on_event=previews)
-    origin = session.origin({}, seed, outputs)
+    _tell_stats(session, options)
+    origin = session.origin({}, seed, outputs, result.absent)
     saved = save_outputs(session.graph, session.registry, result, folder, origin=origin)
     if options["as_json"]:
         emit("done", outputs={s.name: s.record() for s in saved}, metrics={})
@@ -168,6 +178,7 @@ def _many(session: Any, options: Mapping[str, Any], seed: Any, outputs: Sequence
     lines = read_requests(options["requests"], seed)
     with RunProgress(options["as_json"]) as progress:
         results = session.map([e.item for e in lines if e.error is None], outputs=outputs, on_event=progress)
+    _tell_stats(session, options)
     names: dict[str, Any] = {}
     for line in lines:
         given = {k: v for k, v in line.item.items() if k not in ("id", "seed")}
@@ -175,7 +186,7 @@ def _many(session: Any, options: Mapping[str, Any], seed: Any, outputs: Sequence
             error = line.error or results[line.id].error
             if error is not None:
                 raise error
-            origin = session.origin(given, line.item["seed"], outputs)
+            origin = session.origin(given, line.item["seed"], outputs, results[line.id].absent)
             saved = save_outputs(
                 session.graph,
                 session.registry,

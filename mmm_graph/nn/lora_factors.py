@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmm_graph.nn.drawing import Drawing
 from mmm_graph.nn.fused import Projections
-from mmm_graph.nn.noise import Noise
 from mmm_graph.nn.stand_in import StandIn, stand_in
 from mmm_graph.parallel.exchange import SINGLE
 
 
-class LoraFactors(nn.Module):
+class LoraFactors(Drawing):
     """What is added to a layer: factor * up @ down of its input, of which each number is dropped with chance `dropout`.
 
     Args:
@@ -43,14 +43,13 @@ class LoraFactors(nn.Module):
         step: int = 1,
         padding: tuple[int, int] = (0, 0),
     ) -> None:
-        super().__init__()
+        super().__init__(name)
         bound = 1 / math.sqrt(math.prod(shape[1:]))
         generator = torch.Generator().manual_seed(seed)
         down = torch.empty(rank, *shape[1:]).uniform_(-bound, bound, generator=generator)
         self.down, self.up = nn.Parameter(down), nn.Parameter(torch.zeros(shape[0], rank))
         self.alpha, self.factor, self.dropout, self.name = alpha, alpha / rank, dropout, name
         self.step, self.padding = step, padding
-        self.drawn: tuple[int, tuple[int, ...]] | None = None
 
     def add(self, y: Tensor, x: Tensor) -> Tensor:
         """y, which the layer has made of x, and what this makes of x."""
@@ -64,36 +63,19 @@ class LoraFactors(nn.Module):
             made = F.conv2d(thin, self.up[..., None, None])
         return y + (made * self.factor).to(y.dtype)
 
+    @property
+    def draws(self) -> bool:
+        """Whether it drops anything."""
+        return self.dropout > 0
+
+    @property
+    def key(self) -> str:
+        """Its name, which says the model too."""
+        return self.name
+
     def _kept(self, x: Tensor) -> Tensor:
-        """1 / (1 - p) where a number stays, else 0; keyed by the layer and the sample, or the row if rows are none."""
-        assert self.drawn is not None, "Dropout.at says where in training it is"
-        seed, elements = self.drawn
-        is_sample = len(x) == len(elements)
-        keys = elements if is_sample else tuple(range(len(x)))
-        own = self.name if is_sample else f"{self.name} {elements[:1]}"
-        drawn = Noise((seed,), own, keys).uniform(x.shape[1:], device=x.device)
-        return (drawn >= self.dropout).to(x.dtype) / (1 - self.dropout)
-
-
-class Dropout:
-    """Where in training the LoRAs of some models are: what they drop does not depend on what was drawn before."""
-
-    def __init__(self, modules: Sequence[nn.Module]) -> None:
-        found = [part for module in modules for part in module.modules() if isinstance(part, LoraFactors)]
-        self._factors = [factors for factors in found if factors.dropout]
-
-    def at(self, seeds: Sequence[int], elements: Sequence[int] | None) -> None:
-        """The next forward and backward passes are of these samples.
-
-        Args:
-            seeds: of the step, all the same.
-            elements: number of each sample in the whole batch of the step; None = they are counted.
-        """
-        for factors in self._factors:
-            factors.drawn = (seeds[0], tuple(range(len(seeds)) if elements is None else elements))
-
-
-NO_DROPOUT = Dropout(())
+        """1 / (1 - p) where a number stays, else 0."""
+        return (self.uniform(x) >= self.dropout).to(x.dtype) / (1 - self.dropout)
 
 
 def add_factors(

@@ -27,8 +27,7 @@ def open_image(file: Path | IO[bytes], channels: int | None = None) -> Image.Ima
     """
     try:
         with Image.open(file) as image:
-            mode = MODES.get(channels or 0) or (image.mode if image.mode in MODES.values() else "RGB")
-            found: Image.Image = image.convert(mode)
+            found: Image.Image = image.convert(_mode(image, channels))
             return found
     except (
         SyntaxError,
@@ -39,8 +38,7 @@ def open_image(file: Path | IO[bytes], channels: int | None = None) -> Image.Ima
 
 def image_tensor(image: Image.Image, channels: int | None = None) -> Tensor:
     """A Pillow image as `c h w` in [0, 1]; `channels` as in `open_image`."""
-    mode = MODES.get(channels or 0) or (image.mode if image.mode in MODES.values() else "RGB")
-    array = np.asarray(image.convert(mode), dtype=np.float32) / 255
+    array = np.asarray(image.convert(_mode(image, channels)), dtype=np.float32) / 255
     return torch.from_numpy(array.copy()).reshape(*array.shape[:2], -1).permute(2, 0, 1).contiguous()
 
 
@@ -51,6 +49,28 @@ def read_image(path: Path, channels: int | None = None) -> Tensor:
         ValueError, OSError: it cannot be read.
     """
     return image_tensor(open_image(path, channels), channels)
+
+
+def _mode(image: Image.Image, channels: int | None) -> str:
+    if channels in MODES:
+        return MODES[channels]
+    if image.has_transparency_data:
+        return MODES[4]
+    return image.mode if image.mode in MODES.values() else MODES[3]
+
+
+def as_rgb(image: Tensor) -> Tensor:
+    """An image `c h w` in [0, 1] with three channels: grey in all of them, and what is transparent laid on white.
+
+    Raises:
+        ValueError: it has neither 1 nor 3 nor 4 channels.
+    """
+    channels = image.shape[-3]
+    if channels not in (1, 3, 4):
+        raise ValueError(f"an image has 1, 3 or 4 channels, found {channels}")
+    if channels == 4:
+        return image[..., :3, :, :] * image[..., 3:, :, :] + 1 - image[..., 3:, :, :]
+    return image.expand(*image.shape[:-3], 3, -1, -1)
 
 
 def read_frames(path: Path) -> list[Image.Image]:

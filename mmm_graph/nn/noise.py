@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 Draw = Callable[[torch.Generator], Tensor]
+Element = int | tuple[int, ...]
+"""Number of a row in the batch; of a row that is not the first one of its element, with which one it is."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class Noise:
     Attributes:
         seeds: run seed of each row, or one for all.
         path: path of the node that draws.
-        elements: number of each row in the request's batch; routing may leave some out.
+        elements: number of each row in the request's batch; routing may leave some out, or make several of one: the
+            first of them has the number of its element, the others (number, 1), (number, 2) and so on.
         index: index in each enclosing loop, outermost first.
         window: (a, b, whole): the call works on rows a to b of so many. What has rows (two axes or more) is drawn for
             the whole and cut, so that an image does not depend on how many ranks made it.
@@ -32,7 +35,7 @@ class Noise:
 
     seeds: tuple[int, ...]
     path: str
-    elements: tuple[int, ...]
+    elements: tuple[Element, ...]
     index: tuple[int, ...] = ()
     window: tuple[int, int, int] | None = None
 
@@ -94,6 +97,7 @@ class Noise:
         ]
         return torch.stack(rows) if rows else torch.empty((0, *shape), dtype=dtype)
 
-    def _key(self, seed: int, element: int, name: str) -> int:
-        text = repr((int(seed), self.path, int(element), tuple(map(int, self.index)), name))
+    def _key(self, seed: int, element: Element, name: str) -> int:
+        own = tuple(map(int, element)) if isinstance(element, tuple) else int(element)
+        text = repr((int(seed), self.path, own, tuple(map(int, self.index)), name))
         return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1

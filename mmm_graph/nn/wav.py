@@ -38,6 +38,23 @@ def read_wav(path: Path) -> tuple[NDArray[np.float32], int]:
     raise ValueError(f"{path} has no {'samples' if form else 'format'} in it; is it cut off?")
 
 
+def read_wav_comment(path: Path) -> str:
+    """The comment (ICMT) of a WAV file; "" = it has none.
+
+    Raises:
+        OSError, ValueError: as of read_wav, but for its samples.
+    """
+    content = path.read_bytes()
+    if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
+        raise ValueError(f"{path} is not a WAV file")
+    for name, body in _chunks(path, content):
+        if name == b"LIST" and body[:4] == b"INFO":
+            for key, text in _chunks(path, b"RIFF0000" + body):
+                if key == b"ICMT":
+                    return text.rstrip(b"\0").decode("utf-8")
+    return ""
+
+
 def _chunks(path: Path, content: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Names and bodies; each begins at an even place. A program that wrote to a pipe did not know the last length."""
     at = 12

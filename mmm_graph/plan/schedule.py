@@ -33,8 +33,10 @@ def order(
     """The sequence that every rank projects.
 
     Picks the task that can start first by declared costs; ties go to what is cheap, since the next turn waits for the
-    update of a sampler while other streams have slices to run, then to the first request, then to its own order. On
-    one rank every ready task can start at once, so that this is request after request, each in its own order.
+    update of a sampler while other streams have slices to run, and to requests that have an `until` loop before them
+    which one rank does, since other ranks have nothing to do before they know how it ends; then to the first request,
+    then to its own order. On one rank every ready task can start at once, so that this is request after request, each
+    in its own order.
 
     Args:
         streams: of the requests.
@@ -71,8 +73,31 @@ class _Waiting:
 class _Stream:
     items: Iterator[Item]
     pending: int = 0
+    loops: int = 0  # of the pending tasks: `until` loops that one rank does alone
     pulled: int = 0
     ended: bool = False
+
+
+class _Ready:
+    """Tasks of the same ranks that lack nothing: those that could start now by their key, the others by when."""
+
+    def __init__(self) -> None:
+        self.now: list[tuple[tuple[bool, int, int], _Waiting]] = []
+        self.later: list[tuple[float, tuple[bool, int, int], _Waiting]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.now or self.later)
+
+    def first(self, free_s: float) -> tuple[float, tuple[bool, int, int]]:
+        """(start, key) of the next one, when the ranks are free from then on, which is never earlier than before."""
+        while self.later and self.later[0][0] <= free_s:
+            _, key, found = heapq.heappop(self.later)
+            heapq.heappush(self.now, (key, found))
+        return (free_s, self.now[0][0]) if self.now else self.later[0][:2]
+
+    def take(self) -> _Waiting:
+        """That one."""
+        return heapq.heappop(self.now)[1] if self.now else heapq.heappop(self.later)[2]
 
 
 class Schedule:
@@ -110,13 +135,17 @@ class Schedule:
         )  # messages of steady values that have gone, but for their turn
         self.free: dict[int, float] = {}
         self.done: dict[tuple[object, ...], float] = {}
-        self.ready: list[tuple[float, tuple[bool, int, int], _Waiting]] = []
+        self.ready: dict[
+            tuple[tuple[int, ...], bool], _Ready
+        ] = {}  # by ranks, and whether they start together
         self.loops: list[
             _Waiting
         ] = []  # `until` loops that could start: they wait for those of other requests
         self.queue: deque[Step] = deque()  # messages and drops due before the next task
         self.span = (0.0, 0.0)
         self.dearest = 0.0
+        self.opened = 0  # so many requests have been begun
+        self.touched: set[int] = set()  # those whose window has room again
 
     def run(self) -> Iterator[Step]:
         """Tasks in order, each after the messages and drops that are due before it."""
@@ -125,10 +154,12 @@ class Schedule:
             while live < len(self.streams) and self.streams[live].ended and not self.streams[live].pending:
                 live += 1
             stop = len(self.streams) if self.in_flight is None else self._window_of_requests(live)
-            for r in range(live, stop):
+            for r in (*sorted(self.touched), *range(self.opened, stop)):
                 self._fill(r)
+            self.touched.clear()
+            self.opened = max(self.opened, stop)
             yield from self._flush()
-            if not self.ready and not self.loops:
+            if not any(self.ready.values()) and not self.loops:
                 if all(s.ended and not s.pending for s in self.streams):
                     return
                 if self.in_flight is not None and not any(s.pending for s in self.streams):
@@ -150,23 +181,28 @@ class Schedule:
     def _fill(self, r: int) -> None:
         """Pull from a stream until its window is full."""
         stream = self.streams[r]
+        taken: list[_Waiting] = []
         while stream.pending < self.window and not stream.ended:
             item = next(stream.items, None)
             if item is None:
                 stream.ended = True
-                return
+                break
             task, dead = item
             if task is not None:
-                self._take(task, r)
+                taken.append(self._take(task, r))
             for value in dead:
                 self._close(value)
+        for found in taken:
+            if not found.missing:
+                self._push(found)
 
-    def _take(self, task: Task, r: int) -> None:
+    def _take(self, task: Task, r: int) -> _Waiting:
         stream = self.streams[r]
         self.dearest = max(self.dearest, task.cost)
         found = _Waiting(task, (task.cost > CHEAP * self.dearest, r, stream.pulled))
         stream.pulled += 1
         stream.pending += 1
+        stream.loops += _is_alone(task)
         for rank, reads in zip(task.ranks, task.reads, strict=True):
             for _, value in reads:
                 key = (value, rank)
@@ -182,8 +218,7 @@ class Schedule:
         for rank, writes in zip(task.ranks, task.writes, strict=True):
             for _, value in writes:
                 self.planned.setdefault(value, set()).add(rank)
-        if not found.missing:
-            self._push(found)
+        return found
 
     def _need(self, found: _Waiting, value: Value, rank: int) -> None:
         there = self.held.get(value)
@@ -209,31 +244,41 @@ class Schedule:
         self.queue.append(Move(value, home, rank, late))
 
     def _push(self, found: _Waiting) -> None:
-        if found.task.repeat is not None:
+        if found.task.repeat is not None and not _is_alone(found.task):
             self.loops.append(found)
             return
-        heapq.heappush(self.ready, (self._start(found), found.key, found))
+        is_dear, request, place = found.key
+        key = (is_dear and not self.streams[request].loops, request, place)
+        kind = found.task.ranks, found.task.fn[0] in TOGETHER
+        heapq.heappush(self.ready.setdefault(kind, _Ready()).later, (found.ready_s, key, found))
+
+    def _free_s(self, ranks: tuple[int, ...], together: bool) -> float:
+        """When all of the ranks are free; the first of them, where they do not wait for each other."""
+        free = [self.free.get(q, 0.0) for q in ranks]
+        return max(free) if together else min(free)
 
     def _start(self, found: _Waiting) -> float:
-        """When all of its ranks could start it; the first of them, where they do not wait for each other."""
-        free = [self.free.get(q, 0.0) for q in found.task.ranks]
-        return max(found.ready_s, max(free) if found.task.fn[0] in TOGETHER else min(free))
+        return max(found.ready_s, self._free_s(found.task.ranks, found.task.fn[0] in TOGETHER))
 
     def _next(self) -> Task:
-        """The ready task that can start first; ranks may have become busy since it was put on the heap."""
-        if not self.ready:
+        """The ready task that can start first."""
+        first: tuple[float, tuple[bool, int, int]] | None = None
+        chosen: _Ready | None = None
+        for kind, ready in self.ready.items():
+            found = ready.first(self._free_s(*kind)) if ready else None
+            if found is not None and (first is None or found < first):
+                first, chosen = found, ready
+        if first is None or chosen is None:
             return self._turn_about()
-        while True:
-            when, _, found = heapq.heappop(self.ready)
-            now = self._start(found)
-            if now > when and self.ready and (now, found.key) > self.ready[0][:2]:
-                heapq.heappush(self.ready, (now, found.key, found))
-                continue
-            self._made(found, now)
-            return found.task
+        taken = chosen.take()
+        self._made(taken, first[0])
+        return taken.task
 
     def _turn_about(self) -> Task:
-        """All `until` loops on the same ranks as one task: their turns take turns."""
+        """All `until` loops that the same ranks do together, as one task: their turns take turns.
+
+        A loop that one rank does alone is a task like others: nothing would overlap, and what follows would wait.
+        """
         self.loops.sort(key=lambda found: found.key)
         ranks = self.loops[0].task.ranks
         chosen = [found for found in self.loops if found.task.ranks == ranks]
@@ -248,7 +293,10 @@ class Schedule:
         starts = [now if together else max(now, self.free.get(q, 0.0)) for q in task.ranks]
         end = max(starts) + task.cost
         self.span = (now, end)
-        self.streams[found.key[1]].pending -= 1
+        self.touched.add(found.key[1])
+        stream = self.streams[found.key[1]]
+        stream.pending -= 1
+        stream.loops -= _is_alone(task)
         self.done[task.id] = end
         for other in task.after:
             self.done.pop(other, None)
@@ -317,6 +365,11 @@ class Schedule:
     def _flush(self) -> Iterator[Step]:
         while self.queue:
             yield self.queue.popleft()
+
+
+def _is_alone(task: Task) -> bool:
+    """Whether it is an `until` loop that one rank does, so that nothing in it overlaps with another one's."""
+    return task.repeat is not None and len(task.ranks) == 1
 
 
 def _joined(tasks: Sequence[Task]) -> Task:

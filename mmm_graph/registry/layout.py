@@ -88,6 +88,7 @@ class Layout:
         shapes: our config -> shape of each tensor of theirs, by name, that is not ours; for writing.
         file: name of the weights' file in their folder.
         holders: classes that hold this model beside others, and in whose config.json the same is said of it.
+        grows: our config -> our tables of tokens, and how many of their last rows a file may lack; these are drawn.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Layout:
     shapes: Callable[[Any], Mapping[str, tuple[int, ...]]] | None = None
     file: str = "diffusion_pytorch_model.safetensors"
     holders: tuple[str, ...] = ()
+    grows: Callable[[Any], Mapping[str, int]] | None = None
 
     def theirs(self, names: Iterable[str], config: Any = None) -> dict[str, Theirs]:
         """Where each of our weights stands; names without a row are left out."""

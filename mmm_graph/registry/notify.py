@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from mmm_graph.errors import Problem, warning
 from mmm_graph.registry.registry import Registry
@@ -20,6 +21,18 @@ class Notifier:
         self.failed: set[tuple[str, str]] = set()
         self._observers = registry.observers
         self._warn = warn
+
+    def beside(self, hook: str, own: Callable[[Any], None] | None) -> Callable[[Any], None] | None:
+        """What tells `own` and then the observers that have that hook; `own` itself where none has."""
+        if not any(hook in observer.hooks for observer in self._observers):
+            return own
+
+        def tell(event: Any) -> None:
+            if own is not None:
+                own(event)
+            self(hook, event)
+
+        return tell
 
     def __call__(self, hook: str, event: object) -> None:
         """Call that hook of every observer that has it and has not failed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,7 +16,7 @@ from mmm_graph.errors import RunError, problem
 from mmm_graph.graph.attached import guest_of
 from mmm_graph.graph.graph import Call, Node, Op
 from mmm_graph.nn.kept import Kept
-from mmm_graph.nn.noise import Noise
+from mmm_graph.nn.noise import Element, Noise
 from mmm_graph.plan.flow import Flow, keyed, optional_keys
 from mmm_graph.plan.ops import At, Fn
 from mmm_graph.registry.node_type import Method, OpType, Ports, resolve
@@ -207,9 +208,8 @@ class Binder(dict[Fn, Bound]):
             for name, get in getters:
                 given[name] = get(args, at)
             if noise:
-                keys = seeds[at.request]
-                if owners:
-                    keys = owned(*keys, [args[key] for key in owners])
+                every, numbers = seeds[at.request]
+                keys = owned(every, numbers, [args[key] for key in owners])
                 own_seeds, elements = shared_keys(*keys, at.share)
                 given["noise"] = Noise(own_seeds, path, elements, at.step, _window(at))
             return finish(values(call(**given, **const)), at)
@@ -282,13 +282,28 @@ def _check_part(name: str, written: Any, declared: frozenset[str]) -> None:
 
 def owned(
     seeds: tuple[int, ...], elements: tuple[int, ...], owners: list[Tensor]
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Seeds and elements of routed rows; `owners`: rows of the batch before, the last routing first."""
+) -> tuple[tuple[int, ...], tuple[Element, ...]]:
+    """Seeds and elements of routed rows; `owners`: rows of the batch before, the last routing first.
+
+    Several rows of one row are told apart by which one of them each is, and by nothing else of the batch; the first has
+    the key that it would have alone.
+    """
+    keys: list[tuple[int, ...]] = [(element,) for element in elements]
     for rows in reversed(owners):
-        chosen = rows.tolist()
+        chosen, met = rows.tolist(), Counter[int]()
         seeds = tuple(seeds[r] for r in chosen) if len(seeds) > 1 else seeds
-        elements = tuple(elements[r] for r in chosen)
-    return seeds, elements
+        routed: list[tuple[int, ...]] = []
+        for row in chosen:
+            routed.append((*keys[row], met[row]))
+            met[row] += 1
+        keys = routed
+    return seeds, tuple(_short(key) for key in keys)
+
+
+def _short(key: tuple[int, ...]) -> Element:
+    """Without the zeros at its end; one number by itself."""
+    last = max((i for i, n in enumerate(key) if n), default=0)
+    return key[: last + 1] if last else key[0]
 
 
 def _window(at: At) -> tuple[int, int, int] | None:

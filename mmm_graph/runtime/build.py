@@ -132,6 +132,14 @@ class Built:
             return module
 
     @property
+    def resident_bytes(self) -> int:
+        """Bytes of parameters and buffers in memory, here and in shares of it; 0 as long as nothing has used it."""
+        loaded = [b.__dict__["object"] for b in (self, *self._shares) if "object" in b.__dict__]
+        modules = [module for module in loaded if isinstance(module, nn.Module)]
+        tensors = {id(t): t for module in modules for t in (*module.parameters(), *module.buffers())}
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+
+    @property
     def identity(self) -> str:
         """Tells apart models of one process without reading their weights: files by path, size and time; LoRAs."""
         loras = [(lora.scale, lora.merge) for lora in self.node.attach]

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmm_graph.nn.noise import Element
 from mmm_graph.parallel.shares import shares
 from mmm_graph.plan.ops import WHOLE, At, Fn, Share
 from mmm_graph.runtime.arguments import Values
@@ -57,8 +58,8 @@ def bounds(num: int, share: Share) -> tuple[int, int]:
 
 
 def shared_keys(
-    seeds: tuple[int, ...], elements: tuple[int, ...], share: Share
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    seeds: tuple[int, ...], elements: tuple[Element, ...], share: Share
+) -> tuple[tuple[int, ...], tuple[Element, ...]]:
     """The keys of the noise of a share."""
     if share == WHOLE:
         return seeds, elements

@@ -16,6 +16,11 @@ from mmm_graph.runtime.transport import Pending, Transport
 from mmm_graph.runtime.values import Absent, describe, is_empty, truth
 from mmm_graph.runtime.watch import Watch
 
+TOLD = ("output", "turn", "preview", "stream")
+"""What is only told to those who look on: no other Run reads what it writes."""
+BEHIND = 256
+"""Of these, how many may wait for other ranks while this one goes on."""
+
 
 class Executor:
     """Runs the Program of one rank.
@@ -28,6 +33,8 @@ class Executor:
         cancel: asked before each Run; True stops with Cancelled.
         failed: where failures of requests are put; None = the first one is raised.
         note: told what comes next, for whoever supervises this rank, which then is one of several.
+        goes_on: where a value to be told of is still on its way from another rank, do what comes next, another request
+            perhaps, and tell of it when it is there. `finish` tells the rest.
     """
 
     def __init__(
@@ -40,11 +47,15 @@ class Executor:
         cancel: Callable[[], bool] | None = None,
         failed: dict[str, MmmError] | None = None,
         note: Callable[[str], None] | None = None,
+        goes_on: bool = False,
     ) -> None:
         self.calls, self.transport, self.values = calls, transport, values
         self.watch, self.cancel, self.failed, self.note = watch, cancel, failed, note
         self.is_one_of_many = note is not None
+        self.goes_on = goes_on
         self.pending: dict[Value, Pending] = {}
+        self._behind: dict[Value, list[Run]] = {}  # what is still to be told, by the value that is on its way
+        self._dead: set[Value] = set()  # of these values, those that nobody else reads
         self._do: Mapping[type, Callable[[Any, tuple[int, ...]], None]] = {
             Free: self._free,
             Send: self._send,
@@ -54,11 +65,11 @@ class Executor:
 
     def execute(self, program: Iterable[Instruction], turns: tuple[int, ...] = ()) -> None:
         """Do all instructions; `turns` are those of the `until` loops around."""
-        do, run, values, watch = self._do, self._run, self.values, self.watch
+        do, run, values, watch, behind = self._do, self._run, self.values, self.watch, self._behind
         for item in program:
             if type(item) is Run:
                 run(item, turns)
-            elif type(item) is Free and watch is None:
+            elif type(item) is Free and watch is None and not behind:
                 for value in item.values:
                     values.pop(value, None)
             else:
@@ -68,6 +79,8 @@ class Executor:
         fn, reads, writes, at = item
         values = self.values
         if self.pending:
+            if self.goes_on and fn[0] in TOLD and not turns and self._put_off(item):
+                return
             self._arrive([v for _, v in reads])
         if self.note is not None:
             self.note(f"{fn[0]} {at.node}, request {at.request}, turn {at.step}, patch {at.patch}")
@@ -94,11 +107,12 @@ class Executor:
             values[v] = value
 
     def _free(self, item: Free, turns: tuple[int, ...]) -> None:
-        """As in `execute`, where somebody looks on."""
-        assert self.watch is not None
+        """As in `execute`, where somebody looks on, or is to be told of values that are on their way."""
         for value in item.values:
             self.values.pop(value, None)
-        self.watch.freed(item.values)
+        self._dead.update(value for value in item.values if value in self._behind)
+        if self.watch is not None:
+            self.watch.freed(item.values)
 
     def _fail(self, bound: Bound, args: Mapping[str, Any], at: At, error: Exception) -> Mapping[str, Any]:
         """Raise it with all that is known, or put it with its request, whose later nodes are then skipped.
@@ -160,6 +174,26 @@ class Executor:
             message = self.pending.pop(value, None)
             if message is not None:
                 self.values[value] = message.wait()
+                for told in self._behind.pop(value, ()):
+                    self._run(told, ())
+                if value in self._dead:
+                    self._dead.discard(value)
+                    del self.values[value]
+
+    def _put_off(self, item: Run) -> bool:
+        """Whether one of its values is on its way; where too many are, the first of them is waited for."""
+        missing = next((value for _, value in item.reads if value in self.pending), None)
+        if missing is None:
+            return False
+        self._behind.setdefault(missing, []).append(item)
+        if len(self._behind) > BEHIND:
+            self._arrive((next(iter(self._behind)),))
+        return True
+
+    def finish(self) -> None:
+        """Tell what is still to be told of, when all else is done."""
+        while self._behind:
+            self._arrive((next(iter(self._behind)),))
 
     def _repeat(self, item: Repeat, turns: tuple[int, ...]) -> None:
         """Loops of several requests in the order (turn, request); members drop one that is over at the same place."""

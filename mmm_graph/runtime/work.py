@@ -128,11 +128,15 @@ class Work:
         calls = {request: _Calls(binder, special) for request, binder in binders.items()}
         transport = world.transport()
         note = world.note if world.size > 1 else None
-        executor = Executor(calls, transport, start, watch=watch, cancel=cancel, failed=failed, note=note)
+        goes_on = all(job.prepared.blocks.plan.in_flight is None for job in self.jobs)
+        executor = Executor(
+            calls, transport, start, watch=watch, cancel=cancel, failed=failed, note=note, goes_on=goes_on
+        )
         self._open(world, start)
         try:
             with torch.set_grad_enabled(bool(self.train)), world.running():
                 executor.execute(self._program(world, start))
+                executor.finish()
             transport.flush()
             if failed is not None and self.tools.world is not None:
                 _share_failures(world, failed)

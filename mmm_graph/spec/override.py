@@ -20,6 +20,8 @@ from mmm_graph.spec.scalars import describe, shorten
 
 SECTIONS = ("models", "graphs", "nodes", "outputs", "eval", "train", "parallel")
 SET = "--set"
+FILES = ("Image", "Audio", "Video")
+"""Kinds of inputs that are given as files."""
 
 
 @dataclass
@@ -155,9 +157,14 @@ def _take(
 
 
 def _read_input(type_: str, text: str) -> Any:
-    """An input from the command line. A text is taken as it is; `[a, b]` is a list of texts; chats: read_chat_text."""
+    """An input from the command line. A text is taken as it is; `[a, b]` is a list of texts; chats: read_chat_text.
+
+    A picture, sound or video is `@file`, or just the file.
+    """
     if type_.lstrip().startswith("Chat"):
         return read_chat_text(text)
+    if text.startswith("@") and type_.lstrip().startswith(FILES):
+        return text[1:]
     if not type_.lstrip().startswith("Text"):
         return parse_literal(text)
     if not (text.startswith("[") and text.endswith("]")):

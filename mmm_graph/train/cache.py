@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 from torch import Tensor
@@ -13,7 +14,7 @@ from mmm_graph.graph.graph import Graph, Ref
 from mmm_graph.runtime import Engine, Request
 from mmm_graph.train.cache_key import columns_behind, sample_digests, value_keys
 from mmm_graph.train.cache_store import DiskStore, MemoryStore, Store
-from mmm_graph.train.frozen import find_frozen
+from mmm_graph.train.frozen import find_frozen, owners_column
 from mmm_graph.train.loader import Batch, Loader
 from mmm_graph.train.precision import autocast
 from mmm_graph.train.stage import Stage
@@ -44,6 +45,8 @@ class CacheTools:
 class FrozenCache:
     """Rows of frozen values by the content of the sample.
 
+    A value may have rows of some samples only: of those that have the columns behind it.
+
     Args:
         values: that are kept, with the store of each.
     """
@@ -52,20 +55,23 @@ class FrozenCache:
         self._graph, self._tools = graph, tools
         self._stores = {str(ref): store for ref, store in values.items()}
         self._columns = {str(ref): columns_behind(graph, ref) for ref in values}
+        types = {Ref(node.path, port): t for node in graph.walk() for port, t in node.outputs.items()}
+        self._numel = {str(ref): prod(dim.size or 1 for dim in (types[ref].dims or ())[1:]) for ref in values}
+        self._owners = {str(ref): owners_column(graph, ref) for ref in values}
         self._limit: int | None = None
 
     def supply(self, batch: Batch) -> dict[str, Tensor]:
-        """The values of a batch, by name, for `Engine.run(supply=...)`."""
+        """The values of a batch, by name, for `Engine.run(supply=...)`; those that no sample has are left out."""
         digests = self._digests(batch)
-        missing = [i for i in range(len(batch.indices)) if not self._has(digests, i)]
+        missing = self._missing(batch, digests)
         kept = [i for i in missing if self._limit is None or batch.indices[i] < self._limit]
         if kept and self._tools.whole:
             for chunk in sorted({batch.indices[i] // self._tools.chunk for i in kept}):
                 self._fill(chunk)
-            missing = [i for i in missing if not self._has(digests, i)]
+            missing = self._missing(batch, digests)
         if missing:
             return self._compute(batch, digests, keep=not self._tools.whole and len(kept) == len(missing))
-        return {name: store.take(digests[name]) for name, store in self._stores.items()}
+        return {name: self._stores[name].take(found) for name, found in digests.items() if found}
 
     def flush(self) -> None:
         """Write what waits to be written."""
@@ -73,11 +79,25 @@ class FrozenCache:
             store.flush()
 
     def _digests(self, batch: Batch) -> dict[str, list[bytes]]:
-        sets = {columns: sample_digests(batch, columns) for columns in set(self._columns.values())}
-        return {name: sets[columns] for name, columns in self._columns.items()}
+        """Of each row of each value."""
+        sets = {name: (columns, len(self._rows(batch, name))) for name, columns in self._columns.items()}
+        found = {of: sample_digests(batch, *of) for of in set(sets.values())}
+        return {name: found[of] for name, of in sets.items()}
 
-    def _has(self, digests: Mapping[str, Sequence[bytes]], row: int) -> bool:
-        return all(digests[name][row] in store for name, store in self._stores.items())
+    def _rows(self, batch: Batch, name: str) -> Sequence[int]:
+        """Whose the rows of a value are: places in the batch."""
+        if not self._owners[name]:
+            return range(len(batch.indices))
+        rows = batch.values[self._owners[name]]
+        return [] if rows is None else list(map(int, rows))
+
+    def _missing(self, batch: Batch, digests: Mapping[str, Sequence[bytes]]) -> list[int]:
+        """Places of the samples of which something is not kept."""
+        lost: set[int] = set()
+        for name, store in self._stores.items():
+            rows = zip(self._rows(batch, name), digests[name], strict=True)
+            lost |= {row for row, digest in rows if digest not in store}
+        return sorted(lost)
 
     def _fill(self, number: int) -> None:
         start = number * self._tools.chunk
@@ -85,30 +105,34 @@ class FrozenCache:
             range(start, min(start + self._tools.chunk, len(self._tools.loader)))
         )
         digests = self._digests(batch)
-        if not all(self._has(digests, i) for i in range(len(batch.indices))):
+        if self._missing(batch, digests):
             self._compute(batch, digests, keep=True)
 
     def _compute(self, batch: Batch, digests: Mapping[str, list[bytes]], *, keep: bool) -> dict[str, Tensor]:
         inputs = {name: value for name, value in batch.values.items() if value is not None}
         request = Request(f"cache:{batch.indices[0]}", inputs, (0,) * len(batch.indices), batch.indices)
+        names = [name for name, found in digests.items() if found]
         with autocast(self._tools.precision, self._tools.engine.device):
-            result = self._tools.engine.run(self._graph, [request], outputs=list(self._stores))[request.id]
-        rows = {name: result.values[name].detach().cpu() for name in self._stores}
+            result = self._tools.engine.run(self._graph, [request], outputs=names)[request.id]
+        rows = {name: result.values[name].detach().cpu() for name in names}
         for name, found in rows.items():
-            if len(found) != len(batch.indices):
+            if len(found) != len(digests[name]):
                 what = (
-                    f"{name} has {len(found)} rows for {len(batch.indices)} samples, so it cannot be cached"
+                    f"{name} has {len(found)} rows for {len(digests[name])} samples, so it cannot be cached"
                 )
                 raise RunError(problem("E817", what, hint="leave out `cache:`"))
         if keep and self._fits(batch, rows):
-            for name, store in self._stores.items():
+            for name in names:
+                store = self._stores[name]
                 new = [i for i, digest in enumerate(digests[name]) if digest not in store]
                 store.add([digests[name][i] for i in new], rows[name][new])
         return rows
 
     def _fits(self, batch: Batch, rows: Mapping[str, Tensor]) -> bool:
         """Samples up to a number are kept, so that what is kept does not depend on the order in which they come."""
-        each = sum(found[0].numel() * found.element_size() for found in rows.values())
+        widest = max(found.element_size() for found in rows.values())
+        sizes = {name: found[0].numel() * found.element_size() for name, found in rows.items()}
+        each = sum(sizes.get(name, widest * self._numel[name]) for name in self._stores)
         if self._limit is None:
             self._limit = self._tools.max_bytes // each
             if self._limit < len(self._tools.loader):

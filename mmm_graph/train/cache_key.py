@@ -44,11 +44,15 @@ def columns_behind(graph: Graph, ref: Ref) -> tuple[str, ...]:
     return tuple(sorted({link.port for link in read if link.source == graph.source}))
 
 
-def sample_digests(batch: Batch, columns: Sequence[str]) -> list[bytes]:
-    """What each sample of a batch is: a hash over its columns."""
+def sample_digests(batch: Batch, columns: Sequence[str], rows: int | None = None) -> list[bytes]:
+    """What each sample of a batch is: a hash over its columns.
+
+    Args:
+        rows: of columns that not every sample has: so many; None: one for each sample.
+    """
     return [
         hashlib.blake2b(b"".join(_content(batch.values[c], i) for c in columns), digest_size=16).digest()
-        for i in range(len(batch.indices))
+        for i in range(len(batch.indices) if rows is None else rows)
     ]
 
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from mmm_graph.graph.graph import Call, Graph, Node, Op, Ref, called_models, links
 from mmm_graph.registry import Registry
 from mmm_graph.spec.ports import PortType
-from mmm_graph.train.reach import needed_nodes, nodes_behind
+from mmm_graph.train.cache_key import columns_behind
+from mmm_graph.train.collate import OWNERS
+from mmm_graph.train.reach import needed_nodes
 
 
 @dataclass(frozen=True)
@@ -78,16 +80,26 @@ def _called(node: Node, graph: Graph) -> tuple[str, ...]:
     return called_models(graph, node) if isinstance(node, Call) else ()
 
 
+def owners_column(graph: Graph, ref: Ref) -> str:
+    """The column that says whose the rows of a value are; "" where every sample has one."""
+    found = [f"{column}{OWNERS}" for column in columns_behind(graph, ref)]
+    return next((column for column in found if column in graph.inputs), "")
+
+
 def _unfit(graph: Graph, ref: Ref, type_: PortType) -> str:
     """Why the rows of a value cannot be kept by their samples; "" if they can."""
-    sources = [link for node in nodes_behind(graph, [ref]) for link in links(node)]
-    absent = sorted(
-        {r.port for r in sources if r.source == graph.source and graph.inputs[r.port].type.optional}
-    )
-    if absent:
+    columns = columns_behind(graph, ref)
+    absent = [c for c in columns if graph.inputs[c].type.optional]
+    axes = {str(dims[0]) for c in columns if (dims := graph.inputs[c].type.dims)}
+    routed = all(f"{c}{OWNERS}" in graph.inputs for c in columns) and len(axes) == 1
+    if absent and not routed:
         return f"not every sample has {', '.join(absent)}"
+    if not columns:
+        return "no sample is behind it"
     if not type_.dims:
         return f"{type_} does not say that it has a row for each sample"
     if not all(dim.size for dim in type_.dims[1:]):
         return f"rows of {type_} differ in size from batch to batch"
+    if str(type_.dims[0]) not in axes:
+        return f"rows of {type_} are not those of samples"
     return ""

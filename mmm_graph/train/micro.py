@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mmm_graph.graph.graph import Graph
-from mmm_graph.nn.lora_factors import NO_DROPOUT, Dropout
+from mmm_graph.nn.drawing import NO_DRAWS, Draws
 from mmm_graph.runtime import Engine, Request
 from mmm_graph.train.loader import Batch
 
@@ -42,7 +42,7 @@ class Runner:
     Attributes:
         trained: names of the models that are trained.
         precision: a context in which the models run.
-        dropout: of LoRAs, which is told whose turn it is.
+        draws: layers that draw, which are told whose turn it is.
     """
 
     engine: Engine
@@ -50,7 +50,7 @@ class Runner:
     trained: frozenset[str]
     device: torch.device
     precision: Callable[[], AbstractContextManager[Any]]
-    dropout: Dropout = NO_DROPOUT
+    draws: Draws = NO_DRAWS
 
     def run(
         self,
@@ -65,7 +65,7 @@ class Runner:
         rest = [name for name in names if name not in columns]
         found = {name: micro.column(column) for name, column in columns.items()}
         if rest:
-            self.dropout.at(micro.request.seeds, micro.request.elements)
+            self.draws.at(micro.request.seeds, micro.request.elements)
             with self.precision():
                 result = self.engine.run(
                     self.graph,

@@ -15,11 +15,12 @@ def speed_row(samples: int, tokens: int, seconds: float, device: torch.device) -
     row = {"samples_per_s": round(samples / seconds, 1)}
     if tokens:
         row["tokens_per_s"] = round(tokens / seconds, 1)
-    peak = _peak_bytes(device)
+    peak = peak_bytes(device)
     return row if peak is None else {**row, "memory_gb": round(peak / 1e9, 3)}
 
 
-def _peak_bytes(device: torch.device) -> int | None:
+def peak_bytes(device: torch.device) -> int | None:
+    """The most memory so far: of tensors on an accelerator, else of the whole process; None where nobody says."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mmm_graph.errors import RunError, problem
-from mmm_graph.nn.lora_factors import Dropout
+from mmm_graph.nn.drawing import Draws
 from mmm_graph.registry import Registry
 from mmm_graph.runtime import Engine, Request
 from mmm_graph.train.cache import FrozenCache
@@ -77,9 +77,9 @@ class Stepper:
         self.tokens = TokenCount(token_values(stage.graph, stage.cached))
         self._supervised = Supervised(stage, ranks, device)
         self._registry = engine.registry
-        modules = [module for turn in turns for module in turn.models.values()]
+        models = {name: module for turn in turns for name, module in turn.models.items()}
         precision = partial(autocast, stage.precision, device)
-        runner = Runner(engine, stage.graph, frozenset(), device, precision, Dropout(modules))
+        runner = Runner(engine, stage.graph, frozenset(), device, precision, Draws(models))
         for i, turn in enumerate(turns):
             # What is watched is the same in every turn: it is looked at in the first one.
             watched = () if i else (*self._supervised.names, *self.tokens.names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mmm_audio.ast.foreign import BARE, CLASSIFIER
 from mmm_audio.ast.node import AST
+from mmm_audio.clips.node import CLIPS
 from mmm_audio.mel.node import MEL
 from mmm_audio.savers.node import sound_savers
 from mmm_audio.spectrum.node import spectrum_nodes
@@ -13,7 +14,7 @@ from mmm_graph.registry import Importer, NodeType, Saver, hookimpl
 @hookimpl
 def mmm_register_nodes() -> list[NodeType]:
     """The mel spectrogram and the encoder of it; spectrograms that become sounds again."""
-    return [MEL, AST, *spectrum_nodes()]
+    return [MEL, CLIPS, AST, *spectrum_nodes()]
 
 
 @hookimpl

@@ -11,7 +11,7 @@ from mmm_graph.errors import RunError, problem
 
 
 def normalize(embeds: Tensor) -> Tensor:
-    """[b,d] of length 1."""
+    """[b,d] or [b,l,d], each vector of length 1."""
     return F.normalize(embeds, dim=-1)
 
 

@@ -95,8 +95,8 @@ def embeds_ops() -> list[OpType]:
         op_type(
             "embeds.normalize",
             "mmm_dual.embeds:normalize",
-            embeds="Embeds[b,d]",
-            returns={"embeds": "Embeds[b,d]"},
+            embeds="Embeds[b,...,d]",
+            returns={"embeds": "Embeds[b,...,d]"},
             doc="Vectors of length 1.",
         ),
         op_type(

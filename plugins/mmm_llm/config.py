@@ -32,6 +32,8 @@ class DecoderConfig(Config):
         position_offset: rows of the learned positions that stand before that of the first token.
         window: a token sees so many, itself included; null: all before.
         window_from: the first block that has the window; those before it see all.
+        new_tokens: so many of the last tokens need not have rows in a file of weights: what it lacks is drawn, each
+            number as if from its column. So a full vocabulary gets more tokens; `vocab_size` counts them too.
         tied: the logits are products with the token embedding.
         extra_tokens: so many of the last tokens have rows in tables of their own, of the embedding and of the logits:
             the others can stay frozen (IDEFICS, Flamingo).
@@ -60,6 +62,7 @@ class DecoderConfig(Config):
     position_offset: int = Field(default=0, ge=0)
     window: int | None = Field(default=None, ge=1)
     window_from: int = Field(default=0, ge=0)
+    new_tokens: int = Field(default=0, ge=0)
     tied: bool = False
     extra_tokens: int = Field(default=0, ge=0)
 
@@ -81,6 +84,10 @@ class DecoderConfig(Config):
     def _check(self) -> DecoderConfig:
         if self.extra_tokens >= self.vocab_size:
             raise ValueError(f"extra_tokens {self.extra_tokens} are not a part of {self.vocab_size} tokens")
+        if self.new_tokens >= self.vocab_size:
+            raise ValueError(f"new_tokens {self.new_tokens} are not a part of {self.vocab_size} tokens")
+        if self.new_tokens and self.extra_tokens:
+            raise ValueError("tokens with tables of their own, `extra_tokens`, cannot also be `new_tokens`")
         if self.num_heads % self.num_kv_heads:
             raise ValueError(
                 f"num_heads {self.num_heads} is not a multiple of num_kv_heads {self.num_kv_heads}"

@@ -235,7 +235,8 @@ def _read(name: str, theirs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
 
 
 def _write(name: str, ours: DecoderConfig, read: Any, more: Mapping[str, Any]) -> dict[str, Any]:
-    """What the class says, provided that reading it gives the same config."""
+    """What the class says, provided that reading it gives the same config; what is written has rows of new tokens."""
+    ours = ours.model_copy(update={"new_tokens": 0})
     acts = {activation: act for act, activation in reversed(ACTIVATIONS.items())}
     fields = FIELDS[name]
     act = "hidden_act" if "hidden_act" in fields.others else "activation_function"

@@ -23,6 +23,12 @@ def _rows(table: keys.Table, under: str, head: str) -> Callable[[DecoderConfig],
     return rows_of
 
 
+def _grows(config: DecoderConfig) -> dict[str, int]:
+    """Tables that a file may have without the rows of new tokens."""
+    count = config.new_tokens
+    return {"embed.token.weight": count, "head.out.weight": count} if count else {}
+
+
 def _unread(names: tuple[str, ...], under: str) -> tuple[str, ...]:
     return tuple(f"{under}.{name}" if under else name for name in names)
 
@@ -32,7 +38,7 @@ def _llama(name: str, under: str, head: str, beside: str | None = None) -> Layou
     names = (*(f"{each}.*" for each in keys.VISION), "image_newline")
     others = _unread(names, beside) if beside is not None else ()
     unread = (head, *_unread(keys.LLAMA_UNREAD, under), *others)
-    return Layout(name, _rows(keys.LLAMA, under, head), ignored=unread, file=FILE)
+    return Layout(name, _rows(keys.LLAMA, under, head), ignored=unread, file=FILE, grows=_grows)
 
 
 def _class(name: str, table: keys.Table, under: str, unread: tuple[str, ...]) -> Layout:
@@ -45,6 +51,7 @@ def _class(name: str, table: keys.Table, under: str, unread: tuple[str, ...]) ->
         getattr(f, f"write_{family}"),
         (keys.HEAD, *_unread(unread, under)),
         file=FILE,
+        grows=_grows,
     )
 
 

@@ -135,7 +135,8 @@ class Chats:
             start = self._start() if config.start else ""
             start = "" if rendered.text.startswith(start) else start
             texts.append(start + rendered.text)
-            spans.append([(first + len(start), last + len(start)) for first, last in rendered.spans])
+            learnt = rendered.spans[-1:] if config.learn == "last" else rendered.spans
+            spans.append([(first + len(start), last + len(start)) for first, last in learnt])
         return texts, spans
 
     def _check_media(self, chat: Conversation, place: str) -> None:

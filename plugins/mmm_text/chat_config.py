@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from mmm_graph.config import Config
@@ -16,6 +18,7 @@ class ChatConfig(Config):
             template.
         generate: end with what stands before an answer, which is to be generated; false: conversations to learn from,
             which end with an answer.
+        learn: labels are all that the assistant says, or what it says last.
         system: what a conversation begins with that has no system message; default: what the template says.
         start: begin with what the tokenizer puts before any text, such as <s>, where the template does not write it:
             so the processors of transformers, which have images too, use their templates; tokenizers do not.
@@ -23,6 +26,7 @@ class ChatConfig(Config):
 
     template: str | None = Field(default=None, min_length=1)
     generate: bool = True
+    learn: Literal["all", "last"] = "all"
     system: str | None = None
     start: bool = False
 

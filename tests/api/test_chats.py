@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from mmm_audio.savers.files import save_wav
 from mmm_graph.api.chats import to_chats
 from mmm_graph.api.inputs import make_request
 from mmm_graph.api.session import Session
@@ -88,6 +89,22 @@ def test_media_become_tensors(kind: str, value: Any, shape: tuple[int, ...]) -> 
     assert found.shape == shape and found.dtype == torch.float32
 
 
+def test_files_of_media_become_tensors(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (2, 3), (level, 0, 0)) for level in (0, 128, 255)]
+    frames[0].save(tmp_path / "film.gif", save_all=True, append_images=frames[1:])
+    Image.new("LA", (2, 3), (0, 0)).save(tmp_path / "clear.png")
+    save_wav(torch.tensor([[[0.5, -0.5], [0.0, 0.5]]]), tmp_path / "tone", {"rate": 8000}, {})
+    files = {"video": "film.gif", "image": "clear.png", "audio": "tone.wav"}
+    segments = [{"type": kind, kind: str(tmp_path / file)} for kind, file in files.items()]
+    ((message,),) = to_chats([{"role": "user", "content": segments}], 8000)
+    video, image, audio = (segment[segment["type"]] for segment in message["content"])
+    assert video.shape == (3, 3, 3, 2) and video[1:, 0].min() > 0.4
+    assert image.shape == (3, 3, 2) and image.eq(1).all()  # nothing on white
+    assert torch.allclose(audio, torch.tensor([[0.25, 0.0]]), atol=1e-4)
+    with pytest.raises(ValueError, match=r"8000 Hz, expected 16000 Hz.*-ar 16000"):
+        to_chats([{"role": "user", "content": segments}], 16000)
+
+
 @pytest.mark.parametrize(
     ("kind", "value", "message"),
     [
@@ -96,11 +113,12 @@ def test_media_become_tensors(kind: str, value: Any, shape: tuple[int, ...]) -> 
         ("image", torch.full((3, 1, 1), 2.0), r"images are in \[0, 1\]"),
         ("image", "nowhere.png", "there is no such file: nowhere.png"),
         ("image", __file__, "cannot identify image file"),
-        ("audio", "sound.wav", "files of sound are not read"),
+        ("audio", "sound.wav", "does not say the rate"),
         ("audio", torch.zeros(3, dtype=torch.int16), "channels x samples from -1 to 1, found torch.int16"),
         ("audio", torch.full((3,), 1.5), "up to 1.5"),
         ("audio", [[0.0], [0.0, 1.0]], "audio: "),
         ("video", torch.zeros(3, 4, 4, 4), "it takes frames x 3"),
+        ("video", __file__, "cannot identify image file"),
     ],
 )
 def test_media_that_are_not_what_they_should_be(

@@ -51,3 +51,14 @@ def test_weights_that_are_not_there_or_not_as_expected(graph: Session, models: M
     with pytest.raises(InputError, match="dit: the weights are not those"):
         models.get(nodes, "dit")
     assert models.built == {}
+
+
+def test_what_is_resident_is_what_was_used(graph: Session, models: Models) -> None:
+    nodes = graph.graph.models
+    built = models.get(nodes, "dit")
+    assert (models.resident(), built.resident_bytes) == ({}, 0), "found, and not loaded yet"
+    tensors = [*built.object.parameters(), *built.object.buffers()]
+    assert models.resident() == {"dit": sum(t.numel() * t.element_size() for t in tensors)}
+    models.get(nodes, "guide")
+    assert models.hashes(frozenset(("dit", "guide", "vae"))) == {"dit": built.fingerprint}
+    assert models.hashes(frozenset()) == {}

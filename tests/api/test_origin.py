@@ -12,6 +12,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from pydantic import SecretStr
 
+from mmm_audio.savers.files import save_wav
 from mmm_graph.api.origin import KEY, LOST, Origin, make_origin, read_origin
 from mmm_graph.errors import InputError
 
@@ -32,6 +33,28 @@ def write(path: Path, text: str | None, kind: str = "PNG") -> Path:
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 def test_it_round_trips_through_a_picture(tmp_path: Path, kind: str) -> None:
     assert read_origin(write(tmp_path / "x", ORIGIN.text(), kind)) == ORIGIN
+
+
+def test_it_round_trips_through_a_sound(tmp_path: Path) -> None:
+    sound = torch.zeros(1, 2, 3)
+    save_wav(sound, tmp_path / "x", {"rate": 8000}, {KEY: ORIGIN.text()})
+    assert read_origin(tmp_path / "x.wav") == ORIGIN
+    save_wav(sound, tmp_path / "x", {"rate": 8000}, {})
+    with pytest.raises(InputError, match="carries no graph"):
+        read_origin(tmp_path / "x.wav")
+    (tmp_path / "x.wav").write_bytes(b"RIFF")
+    with pytest.raises(InputError, match=r"cannot be read as a sound: .*x.wav is not a WAV file"):
+        read_origin(tmp_path / "x.wav")
+
+
+def test_files_in_conversations_are_named_and_hashed(tmp_path: Path) -> None:
+    file = tmp_path / "i.png"
+    file.write_bytes(b"abc")
+    content = [{"type": "image", "image": str(file)}, {"type": "text", "text": str(file)}]
+    run = {"values": {"chat": [{"role": "user", "content": content}]}, "files": (), "seed": 0}
+    origin = make_origin("g", "f", {**run, "outputs": None, "plan": None}, {}, "p")
+    image, text = origin.values["chat"][0]["content"]
+    assert image["image"]["file"] == text["text"] == str(file) and image["image"]["sha256"].startswith("ba78")
 
 
 def test_values_are_plain_and_of_what_a_file_cannot_hold_a_hash_stays(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_answers_of_a_conversation_are_the_same(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(PrefixIndex, "decide", noted)
     one, other = talk(0), talk(1)
-    assert [one.ask(text) for text in SAID] == [other.ask(text) for text in SAID]
+    assert [one.ask(text).text for text in SAID] == [other.ask(text).text for text in SAID]
     assert len({m["content"] for m in one.messages if m["role"] == "assistant"}) > 1
     (first, before), *later = taken
     assert first == 0 and len(later) == 2
@@ -70,7 +70,7 @@ def test_answers_of_a_conversation_are_the_same(monkeypatch: pytest.MonkeyPatch)
         assert before - 16 < length < now and length % 16 == 0  # all of the turn before
         before = now
     other.forget()
-    assert other.ask(SAID[0]) == other.session.run(chat=[[*other.messages[:2]]])["text"][0]
+    assert other.ask(SAID[0]).text == other.session.run(chat=[[*other.messages[:2]]])["text"][0]
 
 
 @pytest.mark.parametrize(

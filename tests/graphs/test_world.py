@@ -9,6 +9,8 @@ import pytest
 import mmm_graph as mmm
 from mmm_graph.registry import load_registry
 from mmm_graph.spec import load_spec
+from mmm_graph.train.evaluate import evaluate
+from mmm_graph.train.options import EvalOptions
 from mmm_graph.train.trainer import train
 
 WORLD = Path(__file__).resolve().parents[2] / "graphs" / "world"
@@ -34,6 +36,16 @@ def test_what_is_seen_and_heard_is_learnt(tmp_path: Path) -> None:
     assert 2 < losses["loss.next"] < 6
     made = {path.stem for path in tmp_path.glob("*.safetensors")}
     assert made == {"llm", "ear", "see", "watch", "listen"}
+    few = {
+        "models.llm.config": LLM,
+        "eval.seeing.data.config.length": "8",
+        "eval.seeing.data.config.batch": "4",
+    }
+    spec = load_spec(WORLD / "any_to_any.yaml", sets=few)
+    found = evaluate(spec, load_registry(), "seeing", options=EvalOptions(weights=tmp_path))
+    tasks = {name.removeprefix("seeing.exact[") for name in found if name.startswith("seeing.exact[")}
+    assert {"seeing.correct", "seeing.exact"} <= found.keys()
+    assert tasks == {"image->text]", "audio->text]", "video->text]"}
 
 
 @pytest.mark.slow
@@ -47,8 +59,9 @@ def test_all_stages_train_and_what_is_asked_for_is_made(tmp_path: Path) -> None:
         for model in models
     }
     out = tmp_path / "any"
-    losses = trained("any_to_any", out, "language", "encode", "decode", **sets)
+    losses = trained("any_to_any", out, "language", "encode", "decode", "instruct", **sets)
     media = ("image", "audio", "video")
     assert {f"loss.{term}_{medium}" for term in ("align", "gen") for medium in media} <= losses.keys()
+    assert "loss.next" in losses and (out / "llm.lora.safetensors").exists()
     result = mmm.load(out / "graph.yaml").run(chat="draw a seven")
     assert isinstance(result["text"][0], str)

@@ -8,10 +8,11 @@ from torch import nn
 
 from mmm_graph.nn.causal import CausalAttention
 from mmm_graph.nn.conv import Conv2d
+from mmm_graph.nn.drawing import Draws
 from mmm_graph.nn.fused import fuse
 from mmm_graph.nn.linear import RowLinear, use_products
 from mmm_graph.nn.lora import Factors, attach, set_scales
-from mmm_graph.nn.lora_factors import Dropout, add_factors, part_projections
+from mmm_graph.nn.lora_factors import add_factors, part_projections
 from mmm_graph.nn.quantized import quantize_layer
 
 LAYERS = {
@@ -85,7 +86,7 @@ def test_dropout_is_keyed_by_step_and_sample():
     module, x = layer("linear")
     made = factors(module, dropout=0.5)
     nn.init.normal_(made.up)
-    drop, module = Dropout([module]), module.train()
+    drop, module = Draws({"": module}), module.train()
 
     def run(seed, elements):
         drop.at((seed,) * len(elements), elements)

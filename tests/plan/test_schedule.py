@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any
 
 from mmm_graph.plan.expand import Stream
-from mmm_graph.plan.ops import At, Task, Value
+from mmm_graph.plan.ops import At, Repeat, Task, Value
 from mmm_graph.plan.place import make_plan
 from mmm_graph.plan.repeat import repeat_task
 from mmm_graph.plan.schedule import Schedule, order
@@ -88,3 +88,30 @@ def test_no_more_requests_than_may_be_in_flight() -> None:
     requests = [t.at[0].request for t in case.sequence if isinstance(t, Task)]
     ends = {r: len(requests) - requests[::-1].index(r) for r in set(requests)}
     assert all(requests.index(str(i + 2)) >= sorted(ends.values())[i] for i in range(2))
+
+
+def test_a_loop_that_one_rank_does_alone_comes_before_what_it_does_itself() -> None:
+    """And waits for no other one: the next rank draws for the first request while the second one's loop turns."""
+
+    def stream(name: str) -> Any:
+        asked, said, drawn, heard = (Value(name, key) for key in ("asked", "said", "drawn", "heard"))
+        at, loop = (At(name, "n"),), Repeat("loop", name, (), (), limit=1)
+
+        def task(key: str, rank: int, read: Value | None, write: Value, **more: Any) -> Task:
+            reads = ((("x", read),),) if read is not None else ((),)
+            fn = ("repeat", "loop") if more else ("op", "n")
+            return Task((name, key), (rank,), fn, reads, ((("x", write),),), at, 1.0, (), **more)
+
+        yield task("ask", 0, None, asked), ()
+        yield task("say", 0, asked, said, repeat={0: loop}), (asked,)
+        yield task("draw", 1, said, drawn), ()
+        yield task("hear", 0, said, heard), (said,)
+        yield Task((name, "show"), (0,), ("output", "n"), ((("x", drawn),),), ((),), at), (drawn, heard)
+
+    found = [t for t in order([stream(name) for name in "ab"], 2) if isinstance(t, Task)]
+    assert all(t.repeat is None or t.repeat[0].beside == () for t in found)
+    by_rank = {r: [" ".join(map(str, t.id)) for t in found if t.ranks == (r,)] for r in (0, 1)}
+    assert by_rank == {
+        0: ["a ask", "a say", "b ask", "a show", "b say", "a hear", "b show", "b hear"],
+        1: ["a draw", "b draw"],
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,14 @@ pytestmark = pytest.mark.dist
 SAMPLERS = ("sampler.euler", "sampler.heun", "sampler.dpmpp_2m", "sampler.euler_ancestral")
 ONE: list[list[int]] = [[0]]
 STAGES: dict[str, Any] = {"2": 2, "3": 3, "0-1-0": [[0], [1], [0]]}
+
+
+def in_turn(axes: Sequence[Mapping[str, int] | None]) -> list[Any]:
+    """Each with one denoiser, and with the other one among the slow tests."""
+    pairs = [
+        (i + j, denoiser, each) for i, denoiser in enumerate(("dit", "mmdit")) for j, each in enumerate(axes)
+    ]
+    return [pytest.param(*pair, marks=[pytest.mark.slow] if k % 2 else []) for k, *pair in pairs]
 
 
 def run(denoiser: str, weights: dict[str, Path], plan: Any, **given: Any) -> torch.Tensor:
@@ -62,10 +71,10 @@ def test_every_sampler_number_of_patches_and_warm_up(
     check_stages(denoiser, patches, warmup, sampler, weights)
 
 
-@pytest.mark.parametrize("denoiser", ["dit", "mmdit"])
-@pytest.mark.parametrize(
-    "axes", [{"ulysses": 2}, {"ring": 2}, {"patch": 2}, {"tensor": 2}, {"data": 2}, {"cfg": 2}]
-)
+AXES = ({"ulysses": 2}, {"ring": 2}, {"patch": 2}, {"tensor": 2}, {"data": 2}, {"cfg": 2})
+
+
+@pytest.mark.parametrize(("denoiser", "axes"), in_turn(AXES))
 def test_hybrids_have_the_bits_of_one_stage_with_the_same_axes(
     denoiser: str, axes: dict[str, int], weights: dict[str, Path]
 ) -> None:
@@ -87,8 +96,7 @@ def test_three_axes_at_once(denoiser: str, weights: dict[str, Path]) -> None:
         assert (found - fewer).abs().max() < 1e-10
 
 
-@pytest.mark.parametrize("denoiser", ["dit", "mmdit"])
-@pytest.mark.parametrize("axes", [None, {"cfg": 2}, {"data": 2}])
+@pytest.mark.parametrize(("denoiser", "axes"), in_turn((None, {"cfg": 2}, {"data": 2})))
 def test_stages_that_share_rows_in_the_warm_up(
     denoiser: str, axes: dict[str, int] | None, weights: dict[str, Path]
 ) -> None:

@@ -114,6 +114,10 @@ SETUPS: dict[str, dict[str, Any]] = {
     },
     "image.preprocess": {"config": {"size": 6}},
     "image.tiles": {"config": {"size": 4, "pinpoints": [[4, 8], [8, 4]]}},
+    "image.isolate": {"config": {"size": 8, "side": 4, "grain": 3}},
+    "chat.request": {
+        "values": {"prompt": ["a", "b"], "chat": [[{"role": "assistant", "content": []}]] * 2},
+    },
     "denoiser.flux": {
         "config": {
             "sample_size": 8,

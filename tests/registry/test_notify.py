@@ -49,3 +49,18 @@ def test_ctrl_c_in_an_observer_ends_the_run(site: Site) -> None:
     notify = Notifier(load_registry(points=site.points()), print)
     with pytest.raises(KeyboardInterrupt):
         notify("mmm_run_event", None)
+
+
+def test_an_observer_beside_those_of_plugins(site: Site) -> None:
+    own, registry = list[object](), load_registry(points=site.points())
+    assert Notifier(registry, print).beside("mmm_run_event", own.append) == own.append
+    site.install("e_sees", SEEN)
+    notify = Notifier(load_registry(points=site.points()), print)
+    for observer in (own.append, None):
+        tell = notify.beside("mmm_run_event", observer)
+        assert tell is not None
+        tell("one")
+    import e_sees.plugin
+
+    assert (own, e_sees.plugin.seen) == (["one"], ["one", "one"])
+    assert notify.beside("mmm_train_event", None) is None

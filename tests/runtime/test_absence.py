@@ -151,17 +151,17 @@ def draw(x: torch.Tensor, noise: Noise) -> torch.Tensor:
     return noise.normal((2,), name="same for every path") + 0 * x[:, 0, :2]
 
 
+DRAW = op_type(
+    "toy.draw",
+    "tests.runtime.test_absence:draw",
+    noise=True,
+    x="Latents[b,5,3]",
+    returns={"z": "Embeds[b,2]"},
+)
+
+
 def test_routed_rows_draw_the_noise_of_their_owners() -> None:
-    registry = registry_of(
-        *_with_rows().ops.values(),
-        op_type(
-            "toy.draw",
-            "tests.runtime.test_absence:draw",
-            noise=True,
-            x="Latents[b,5,3]",
-            returns={"z": "Embeds[b,2]"},
-        ),
-    )
+    registry = registry_of(*_with_rows().ops.values(), DRAW)
     graph = toy_graph(ROUTED_NOISE, registry)
     inputs = {
         "x": torch.zeros(4, 5, 3),
@@ -173,3 +173,40 @@ def test_routed_rows_draw_the_noise_of_their_owners() -> None:
     for name, path in (("once", "once"), ("twice", "twice/inner")):
         whole = Noise((5,), path, (0, 1, 2, 3)).normal((2,), name="same for every path")
         assert torch.equal(found.values[name], whole[list(found.owners[name])])
+
+
+SEVERAL = """
+mmm: 1
+inputs: {x: "Latents[b,5,3]", counts: "Ids[b]"}
+nodes:
+  many: {op: toy.repeat, in: {x: $in.x, counts: $in.counts}}
+  drawn: {op: toy.draw, in: {x: many.x}}
+outputs: {drawn: drawn}
+"""
+
+
+def repeat(x: torch.Tensor, counts: torch.Tensor) -> dict[str, torch.Tensor]:
+    rows = torch.arange(len(x)).repeat_interleave(counts)
+    return {"rows": rows, "x": x[rows]}
+
+
+def test_rows_of_one_owner_draw_noise_of_their_own_whatever_else_there_is() -> None:
+    repeats = op_type(
+        "toy.repeat",
+        "tests.runtime.test_absence:repeat",
+        x="Latents[b,5,3]",
+        counts="Ids[b]",
+        returns={"rows": "Ids[r]", "x": "Latents[r,5,3]"},
+    )
+    registry = registry_of(*_with_rows().ops.values(), DRAW, repeats)
+    graph = toy_graph(SEVERAL, registry)
+    whole = {"x": torch.zeros(4, 5, 3), "counts": torch.tensor([1, 3, 0, 2])}
+    alone = {"x": torch.zeros(1, 5, 3), "counts": torch.tensor([3])}
+    requests = [Request("whole", whole, (5,)), Request("alone", alone, (5,), elements=(1,))]
+    found = toy_engine(graph, registry).run(graph, requests)
+    drawn = found["whole"].values["drawn"]
+    assert found["whole"].owners == {"drawn": (0, 1, 1, 1, 3, 3)}
+    plain = Noise((5,), "drawn", (0, 1, 3)).normal((2,), name="same for every path")
+    assert torch.equal(drawn[[0, 1, 4]], plain)  # one row of an element, or its first
+    assert torch.equal(found["alone"].values["drawn"], drawn[1:4])
+    assert len(drawn.unique(dim=0)) == len(drawn)

@@ -94,6 +94,34 @@ def test_messages_are_waited_for_when_they_are_read() -> None:
     assert executor.values[Z] == 21 and other.recv(Z, 0, True).wait() == 21
 
 
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_who_looks_on_is_told_later_of_what_is_on_its_way(goes_on: bool, monkeypatch: Any) -> None:
+    """Or a rank would wait for another one's image before it answers the next request."""
+    monkeypatch.setattr("mmm_graph.runtime.executor.BEHIND", 1)
+    world, told = Threads(2), list[Any]()
+    other = world.at(1)
+
+    def note(args: dict[str, Any], at: At) -> dict[str, Any]:
+        told.append(args["x"])
+        return {}
+
+    calls = {
+        ("op", "add"): bound(lambda a, b: told.append("add") or a + b),
+        ("output", "o"): Bound(note, raw=True),
+    }
+    executor = Executor({"r": calls}, world.at(0), {X: 1}, goes_on=goes_on)
+    tell = [Run(("output", "o"), (("x", value),), (), AT) for value in (Y, Z)]
+    more = Value("r", "n.more")
+    for number, value in enumerate((Y, Z)):
+        other.send(20 + number, value, 0, True)
+    program = [Recv(Y, 1, late=True), Recv(Z, 1, late=True), tell[0], tell[0], Free((Y,))]
+    again = ADD._replace(reads=(("a", X), ("b", X)), writes=(("out", more),))
+    executor.execute([*program, again, tell[1], Free((Z,)), again])
+    executor.finish()
+    assert told == (["add", 20, 20, "add", 21] if goes_on else [20, 20, "add", 21, "add"])
+    assert executor.values == {X: 1, more: 2}, "what nobody else reads is dropped when it has been told"
+
+
 def test_repeat() -> None:
     carry, new, flag = (Value("r", f"loop.{k}", (TURN,)) for k in ("c", "n", "f"))
     body = (

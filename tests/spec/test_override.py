@@ -150,3 +150,10 @@ def test_a_text_input_is_text_or_a_list_of_texts(text: str, expected: object) ->
 def test_a_list_that_is_not_of_texts(text: str) -> None:
     with pytest.raises(InputError, match="list of texts"):
         load_spec('mmm: 1\ninputs: {prompt: "Text[b]"}\n', sets={"prompt": text})
+
+
+@pytest.mark.parametrize("kind", ["Image[b,3,h,w]", "Audio[b,1,n]{8000}", "Video[b,f,3,h,w]?"])
+def test_a_medium_is_a_file_with_or_without_its_sign(kind: str) -> None:
+    for text in ("@four.png", "four.png"):
+        spec = load_spec(f'mmm: 1\ninputs: {{x: "{kind}"}}\n', sets={"x": text})
+        assert spec.given == {"x": "four.png"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ from torch import Tensor
 
 from mmm_graph.errors import Problem, RunError
 from mmm_graph.graph.compile import compile_graph
+from mmm_graph.graph.graph import Input
 from mmm_graph.runtime import Engine, build_models
+from mmm_graph.spec.ports import parse_port
 from mmm_graph.train import cache_store
 from mmm_graph.train.cache import CacheTools, FrozenCache
 from mmm_graph.train.cache_store import MemoryStore
 from mmm_graph.train.frozen import frozen_values
-from mmm_graph.train.loader import Loader
+from mmm_graph.train.loader import Batch, Loader
 from mmm_graph.train.options import TrainOptions
 from mmm_graph.train.trainer import train
 from tests.train.test_frozen import CLEAN
@@ -58,6 +61,29 @@ def make(
     tools = CacheTools(engine, loader, "f32", notes.append, max_bytes, chunk=chunk)
     stores = {ref: MemoryStore() for ref in frozen_values(graph, REGISTRY, ["head"])}
     return FrozenCache(graph, stores, tools), loader, models["body"].object
+
+
+def test_values_of_columns_that_some_samples_lack(tmp_path: Path, calls: list[int]) -> None:
+    graph = compile_graph(toy_spec(tmp_path, text=CLEAN), REGISTRY, "train.fit")
+    own = Input(replace(graph.inputs["x"].type, optional=True))
+    graph = replace(graph, inputs={**graph.inputs, "x": own, "x.rows": Input(parse_port("Ids[b]?"))})
+    models = build_models(graph.models, REGISTRY, base=tmp_path)
+    loader = Loader(Line(LineConfig()), {name: column.type for name, column in graph.inputs.items()}, seed=3)
+    tools = CacheTools(Engine(REGISTRY, models, cache_bytes=0), loader, "f32", print, 1000, whole=False)
+    (value,) = frozen_values(graph, REGISTRY, ["head"])
+    cache, x = FrozenCache(graph, {value: MemoryStore()}, tools), torch.randn(2, 3)
+
+    def batch(rows: list[int], x: Tensor, indices: tuple[int, ...]) -> Batch:
+        y, names = torch.zeros(len(indices), 1), [str(i) for i in indices]
+        has = {"x": x, "x.rows": torch.tensor(rows)} if rows else {"x": None, "x.rows": None}
+        return Batch({**has, "y": y, "name": names}, indices)
+
+    assert cache.supply(batch([], x, (1, 2))) == {} and calls == []
+    both = cache.supply(batch([0, 2], x, (4, 5, 6)))[str(value)]
+    assert len(both) == 2 and set(calls) == {2}
+    calls.clear()
+    one = cache.supply(batch([1], x[1:], (3, 6)))[str(value)]
+    assert torch.equal(one, both[1:]) and calls == []
 
 
 @pytest.mark.parametrize("max_bytes", [1000, 32 * 5], ids=["all", "five"])

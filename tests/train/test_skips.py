@@ -62,3 +62,20 @@ def test_columns_that_samples_may_lack(missing: str, idle: set[str]) -> None:
     graph = compile_graph(load_spec(text), registry, "train.fit")
     assert idle_models(graph, registry) == idle
     assert may_lack(graph) == is_conditional(graph) == bool(idle)
+
+
+def test_answers_may_ask_for_nothing() -> None:
+    registry = load_registry()
+    begin, end = TEXT.index("        pixels: "), TEXT.index("        words: ")
+    text = TEXT[:begin] + TEXT[end:].replace("insert: soft, ", "")
+    text = text.replace('"file:tok"}', '"file:tok", config: {signals: default}}')
+    text = text.replace(
+        "        next: ",
+        """        lm: {call: llm.logits, in: {embeds: ctx}}
+        sig: {op: signals.find, use: {tokenizer: tok}, in: {ids: ctx.labels}}
+        states: {op: signals.states, in: {hidden: lm.hidden, rows: sig.rows, places: sig.places}}
+        told: {call: bridge, in: {features: states}}
+        next: """,
+    )
+    graph = compile_graph(load_spec(text), registry, "train.fit")
+    assert idle_models(graph, registry) == {"bridge"}

@@ -101,46 +101,96 @@ class TripletsConfig(FolderConfig, PictureConfig):
     seed: int = 0
 
 
-class ConversationsConfig(FolderConfig):
-    """Conversations in the format of LLaVA, or with messages as `role` and `content`.
-
-    Attributes:
-        path: the .json or .jsonl file.
-        images: folder that its pictures are relative to; null: that of the file.
-        image_size: longest side of a picture [px]; larger ones are scaled down. Null: as they are.
-    """
-
-    images: str | None = None
-    image_size: Side | None = None
-
-
-class AudioFolderConfig(FolderConfig):
-    """WAV files.
+class SoundConfig(Config):
+    """How a WAV file becomes a sound.
 
     Attributes:
         rate: samples a second that all files must have; nothing is resampled.
         channels: 1 mixes the channels of a file; 2: as they are.
         seconds: length that sounds are cut or filled up to; null: their own, padded in a batch, with a mask.
-        labels: the folder of a file is its class; its name is the text if there is no .txt beside the file.
     """
 
     rate: int = Field(16000, ge=1)
     channels: Literal[1, 2] = 1
     seconds: float | None = Field(None, gt=0)
-    labels: bool = False
+
+    def port(self, batch: str) -> str:
+        """Type of the column."""
+        length = "n" if self.seconds is None else str(round(self.seconds * self.rate))
+        channels = self.channels if self.channels == 1 else "c"
+        return f"Audio[{batch},{channels},{length}]{{{self.rate}}}"
 
 
-class VideoFolderConfig(FolderConfig, PictureConfig):
-    """Animated pictures, and folders of frames.
+class FilmConfig(PictureConfig):
+    """How an animated picture or a folder of frames becomes a video.
 
     Attributes:
         frames: taken at equal distances; a shorter video shows some of them twice.
-        labels: the folder of a video is its class; its name is the text if there is no .txt beside the video.
     """
 
     size: Side | tuple[Side, Side] = 224
     channels: Literal[3] = 3
     frames: int = Field(8, ge=1, le=4096)
+
+
+class StillTarget(PictureConfig):
+    """A picture that an answer has."""
+
+    size: Side | tuple[Side, Side] = 512
+
+
+class SoundTarget(SoundConfig):
+    """A sound that an answer has."""
+
+    seconds: float = Field(5.0, gt=0)
+
+
+class TargetsConfig(Config):
+    """Which media of answers become columns; a conversation has at most one of each.
+
+    Attributes:
+        image, audio, video: how its file becomes one of the column; null: there is no such column.
+        captions: each has a text, under `image_captions` and so on, which is a column too.
+    """
+
+    image: StillTarget | None = None
+    audio: SoundTarget | None = None
+    video: FilmConfig | None = None
+    captions: bool = True
+
+
+class ConversationsConfig(FolderConfig):
+    """Conversations in the format of LLaVA and NExT-GPT, or with messages as `role` and `content`.
+
+    Attributes:
+        path: the .json or .jsonl file.
+        images: folder that its pictures and other media are relative to; null: that of the file.
+        image_size: longest side of a picture of the text [px]; larger ones are scaled down. Null: as they are.
+        targets: media that answers have, `output_image` and so on, as columns.
+    """
+
+    images: str | None = None
+    image_size: Side | None = None
+    targets: TargetsConfig = Field(default_factory=TargetsConfig)
+
+
+class AudioFolderConfig(FolderConfig, SoundConfig):
+    """WAV files.
+
+    Attributes:
+        labels: the folder of a file is its class; its name is the text if there is no .txt beside the file.
+    """
+
+    labels: bool = False
+
+
+class VideoFolderConfig(FolderConfig, FilmConfig):
+    """Animated pictures, and folders of frames.
+
+    Attributes:
+        labels: the folder of a video is its class; its name is the text if there is no .txt beside the video.
+    """
+
     labels: bool = False
 
 

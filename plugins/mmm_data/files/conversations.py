@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,16 @@ from torch import Tensor
 
 from mmm_data.files.config import ConversationsConfig
 from mmm_data.files.listing import read_table
+from mmm_data.files.targets import UNFILLED, segments, target_columns, wanted_files, with_signals
 from mmm_graph.nn.media import image_tensor, open_image
-from mmm_graph.spec.chat import MEDIA, Conversation, read_chats
+from mmm_graph.spec.chat import MEDIA, Conversation, Message, read_chats
 
 PLACE = "<image>"
 ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 
 
 class Conversations:
-    """See ConversationsConfig. Items: chat, media (number of pictures), id."""
+    """See ConversationsConfig. Items: chat, media (number of pictures), id, and what `targets` says."""
 
     def __init__(self, config: ConversationsConfig) -> None:
         self.config, file = config, Path(config.path)
@@ -31,14 +32,18 @@ class Conversations:
 
     def __getitem__(self, index: int) -> dict[str, object]:
         row = self.rows[index]
-        files = images_of(row)
-        chat = read_chats([messages(row, files)], {"image": self._load})[0]
-        return {"chat": chat, "media": count_media(chat), "id": str(row.get("id", index))}
+        wanted = wanted_files(row)
+        chat = read_chats([messages(row, images_of(row), wanted)], {"image": self._load})[0]
+        chat = with_signals(chat, wanted)
+        targets = target_columns(row, chat, self.images, self.config.targets)
+        return {"chat": chat, "media": count_media(chat), "id": str(row.get("id", index)), **targets}
 
     def size(self, index: int, column: str) -> int | None:
-        """Pictures, and characters of the texts."""
+        """Pictures, and characters of the texts; of what answers show, -1 where there is none."""
         if column == "media":
             return len(images_of(self.rows[index]))
+        if column in MEDIA:
+            return 0 if column in wanted_files(self.rows[index]) else -1
         turns = _turns(self.rows[index])
         return (
             sum(len(str(t.get("value", t.get("content", "")))) for t in turns) if column == "chat" else None
@@ -56,39 +61,44 @@ class Conversations:
 
 def images_of(row: Mapping[str, Any]) -> list[str]:
     """Files of the pictures, in order."""
-    found = row.get("images", row.get("image")) or []
+    found = row.get("images", row.get("image", row.get("input_image"))) or []
     return [str(f) for f in found] if isinstance(found, list) else [str(found)]
 
 
-def messages(row: Mapping[str, Any], files: list[str]) -> Conversation:
+def messages(row: Mapping[str, Any], files: list[str], wanted: Collection[str] = ()) -> Conversation:
     """Messages with the pictures where `<image>` stands; those that no place names come before the first question.
+
+    Args:
+        wanted: media that answers show. Their places in answers, `<image>`, `<audio>` and `<video>`, are signals.
 
     Raises:
         ValueError: an unknown speaker, or more places than pictures.
     """
-    turns = _turns(row)
-    places = sum(str(turn.get("value", "")).count(PLACE) for turn in turns)
-    if places > len(files):
-        raise ValueError(f"{places} times {PLACE}, and {len(files)} pictures")
-    left = list(files)
-    front = [left.pop(0) for _ in range(len(files) - places)]
-    found = []
-    for turn in turns:
-        said = turn.get("from", turn.get("role"))
-        if said not in ROLES:
-            raise ValueError(f"{said!r} speaks; expected human, gpt or system")
-        content = turn.get("value", turn.get("content"))
-        if isinstance(content, str):
-            pieces = content.split(PLACE)
-            before = front if ROLES[said] == "user" else []
-            front = [] if before else front
-            content = [{"type": "image", "image": file} for file in before]
-            for i, piece in enumerate(pieces):
-                content += [{"type": "image", "image": left.pop(0)}] if i else []
-                text = piece.strip("\n") if len(pieces) > 1 else piece
-                content += [{"type": "text", "text": text}] if text else []
-        found.append({"role": ROLES[said], "content": content})
+    found = [_message(turn, wanted) for turn in _turns(row)]
+    said = [m["content"] for m in found if isinstance(m["content"], list)]
+    places = [segment for content in said for segment in content if segment == UNFILLED]
+    if len(places) > len(files):
+        raise ValueError(f"{len(places)} times {PLACE}, and {len(files)} pictures")
+    front, rest = files[: len(files) - len(places)], files[len(files) - len(places) :]
+    for place, file in zip(places, rest, strict=True):
+        place["image"] = file
+    for turn, message in zip(_turns(row), found, strict=True):
+        if message["role"] == "user" and isinstance(turn.get("value", turn.get("content")), str):
+            message["content"] = [*({"type": "image", "image": file} for file in front), *message["content"]]
+            break
     return found
+
+
+def _message(turn: Mapping[str, Any], wanted: Collection[str]) -> Message:
+    said = turn.get("from", turn.get("role"))
+    if said not in ROLES:
+        raise ValueError(f"{said!r} speaks; expected human, gpt or system")
+    content = turn.get("value", turn.get("content"))
+    if isinstance(content, str):
+        content = segments(content, wanted, ROLES[said])
+    elif isinstance(content, list):
+        content = [dict(segment) if isinstance(segment, Mapping) else segment for segment in content]
+    return {"role": ROLES[said], "content": content}
 
 
 def count_media(chat: Conversation) -> int:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -21,10 +19,9 @@ from mmm_data.files.listing import (
     find_table,
     text_of,
 )
-from mmm_data.files.picture import fit, load_picture
-from mmm_graph.nn.media import image_tensor, open_image, read_frames, read_sound
+from mmm_data.files.picture import load_picture, load_video
+from mmm_graph.nn.media import read_sound
 
-T = TypeVar("T")
 MOVING = frozenset((".gif", ".webp"))
 """Files of pictures that are videos."""
 
@@ -99,12 +96,8 @@ class AudioFolder:
     def __getitem__(self, index: int) -> dict[str, object]:
         entry = self.entries[index]
         assert entry.file is not None
-        sound = read_sound(entry.file, self.config.rate, self.config.channels)
-        row: dict[str, object] = {"audio": sound, **_rest(entry, self.names, self.config.labels)}
-        if self.config.seconds is None:
-            return {**row, "mask": None}
-        length = round(self.config.seconds * self.config.rate)
-        return {**row, "audio": F.pad(sound[:, :length], (0, max(0, length - sound.shape[1])))}
+        row = {"audio": load_sound(entry.file, self.config), **_rest(entry, self.names, self.config.labels)}
+        return row if self.config.seconds is not None else {**row, "mask": None}
 
     def size(self, index: int, column: str) -> int | None:
         """Bytes of the file: longer sounds have more."""
@@ -132,19 +125,21 @@ class VideoFolder:
     def __getitem__(self, index: int) -> dict[str, object]:
         entry = self.entries[index]
         assert entry.file is not None
-        return {"video": self._frames(entry.file), **_rest(entry, self.names, self.config.labels)}
-
-    def _frames(self, file: Path) -> Tensor:
-        if file in self.stills:
-            chosen = [open_image(path, 3) for path in _spread(self.stills[file], self.config.frames)]
-        else:
-            chosen = _spread(read_frames(file), self.config.frames)
-        return torch.stack([image_tensor(fit(image, self.config), 3) for image in chosen])
+        video = load_video(self.stills.get(entry.file, entry.file), self.config)
+        return {"video": video, **_rest(entry, self.names, self.config.labels)}
 
 
-def _spread(items: list[T], count: int) -> list[T]:
-    """So many items at equal distances, each from the middle of its stretch."""
-    return [items[(2 * i + 1) * len(items) // (2 * count)] for i in range(count)]
+def load_sound(file: Path, config: c.SoundConfig) -> Tensor:
+    """float32 [c,n] in [-1,1], cut or filled up with silence if the config says how long it is.
+
+    Raises:
+        ValueError, OSError: it cannot be read, or has another rate.
+    """
+    sound = read_sound(file, config.rate, config.channels)
+    if config.seconds is None:
+        return sound
+    length = round(config.seconds * config.rate)
+    return F.pad(sound[:, :length], (0, max(0, length - sound.shape[1])))
 
 
 def _nth(entries: list[Entry], index: int, config: c.StillConfig) -> tuple[Entry, bool]:

@@ -30,8 +30,9 @@ def file_nodes() -> list[NodeType]:
         data_type(
             "data.conversations", c.ConversationsConfig, f"{here}.conversations:Conversations",
             columns=conversation_columns,
-            doc="Conversations with pictures, for the method `chat` of a tokenizer; media is how many there are.",
-            source="Liu et al. 2023 (arXiv:2304.08485)",
+            doc="Conversations with pictures, for the method `chat` of a tokenizer; media is how many there are. What "
+            "answers are to show is asked for by signals, and read into columns of its own.",
+            source="Liu et al. 2023 (arXiv:2304.08485); Wu et al. 2024 (arXiv:2309.05519), its published data",
         ),
         data_type(
             "data.audio_folder", c.AudioFolderConfig, f"{here}.folders:AudioFolder", columns=audio_columns,
@@ -71,15 +72,22 @@ def triplet_columns(config: c.TripletsConfig) -> Mapping[str, str]:
 
 
 def conversation_columns(config: c.ConversationsConfig) -> Mapping[str, str]:
-    """chat, media, id."""
-    return {"chat": "Chat[b]", "media": "Ids[b]", "id": "Text[b]"}
+    """chat, media, id, and what answers have: image, audio, video with the captions image_text ..."""
+    targets, found = config.targets, {"chat": "Chat[b]", "media": "Ids[b]", "id": "Text[b]"}
+    if targets.image is not None:
+        found["image"] = targets.image.port.replace("[b,", "[r_image,")
+    if targets.audio is not None:
+        found["audio"] = targets.audio.port("r_audio")
+    if targets.video is not None:
+        height, width = targets.video.shape or (0, 0)
+        found["video"] = f"Video[r_video,{targets.video.frames},3,{height},{width}]"
+    media = [name for name in ("image", "audio", "video") if name in found and targets.captions]
+    return {**found, **{f"{name}_text": f"Text[r_{name}]" for name in media}}
 
 
 def audio_columns(config: c.AudioFolderConfig) -> Mapping[str, str]:
     """audio, mask where lengths differ, text, id, and label if folders are classes."""
-    length = "n" if config.seconds is None else str(round(config.seconds * config.rate))
-    channels = config.channels if config.channels == 1 else "c"
-    found = {"audio": f"Audio[b,{channels},{length}]{{{config.rate}}}", "text": "Text[b]", "id": "Ids[b]"}
+    found = {"audio": config.port("b"), "text": "Text[b]", "id": "Ids[b]"}
     masked = {"mask": "Mask[b,n]"} if config.seconds is None else {}
     return {**found, **masked, **({"label": "Ids[b]"} if config.labels else {})}
 

@@ -58,6 +58,8 @@ class WorldConfig(DigitSplit):
         medium: what requests show: the medium itself, or a text that says what it shows.
         every: each item has a picture, a sound and a video of its digit, and captions of them, whether its answer has
             them or not; then `move` is that of this video. false: only what the answer has.
+        before: share of requests that come after another one and its answer. Half of those that would name their digit
+            say "it" then, which is the digit of the other one.
         seed: of digits, phrasings, jitter, tones and noise.
         shift: largest displacement of a scan along each axis [pixels of the scan].
         rotate: largest rotation [degrees].
@@ -74,6 +76,7 @@ class WorldConfig(DigitSplit):
     tasks: tuple[Task, ...] = Field((*SINGLE, *MIXED), min_length=1)
     medium: Literal["itself", "text"] = "itself"
     every: bool = False
+    before: float = Field(0.0, ge=0.0, lt=1.0)
     seed: int = 0
     shift: float = Field(0.4, ge=0.0, le=4.0)
     rotate: float = Field(8.0, ge=0.0, le=45.0)

@@ -27,24 +27,25 @@ PLACES: Mapping[Use, slice] = {"given": slice(14, 21), "wanted": slice(21, 28)}
 """Of these the ones that say how a medium looks or sounds."""
 LEVELS, TWIST = (0.2, 0.9), 4.0
 """Amplitudes of sounds; how much louder one of the two tones may be [dB]."""
-ASKS_MOVE = 0.5
-"""Share of the texts about a video that ask which way the digit goes."""
+ASKS_MOVE, SAYS_IT = 0.5, 0.5
+"""Share of the texts about a video that ask which way the digit goes; of requests that say "it" after another one."""
 
 
 class World:
     """See WorldConfig.
 
-    Items: chat (the request and its answer) and prompt (the request alone); task; answer, the text of the answer, empty
-    where none is wanted; wanted_image, wanted_audio, wanted_video, whether the answer has one; digit, of all that is
-    shown, and move, as a place in MOVES or -1. Where it is wanted: image [1,h,w] in [0,1], audio [1,n] at 8000 Hz and
-    video [f,3,h,w] as the answer might show them, each with a caption (image_text ...).
+    Items: chat (the request and its answer, after those that go before) and prompt (without that answer); task; answer,
+    the text of the answer, empty where none is wanted; wanted_image, wanted_audio, wanted_video, whether the answer has
+    one; digit, of all that is shown, and move, as a place in MOVES or -1. Where it is wanted: image [1,h,w] in [0,1],
+    audio [1,n] at 8000 Hz and video [f,3,h,w] as the answer might show them, each with a caption (image_text ...).
     """
 
     def __init__(self, config: WorldConfig) -> None:
         self.config = config
         self.tasks = [task(text) for text in config.tasks]
         self.units: list[list[float]] = hash_units(config.seed, config.length, UNITS, "world").tolist()
-        self.plans = [self._plan(units) for units in self.units]
+        self.earlier = [self._earlier(i) for i in range(config.length)]
+        self.plans = [self._plan(i) for i in range(config.length)]
         self.drawings = draw_all(self)
 
     def __len__(self) -> int:
@@ -55,20 +56,12 @@ class World:
         if not 0 <= index < config.length:
             raise IndexError(index)
         given, wanted = self.task(index)
-        plan, made = self.plans[index], Maker(self, index)
-        request: list[dict[str, Any]] = [{"type": "text", "text": plan.request}]
-        if given != "text" and config.medium == "text":
-            told = captions(plan.digit, MOVES[plan.seen_move])[given]
-            request.insert(0, {"type": "text", "text": f"{told}. "})
-        elif given != "text":
-            request.insert(0, {"type": given, given: made.given(given)})
-        said = [{"type": "text", "text": plan.answer}] if plan.answer else []
-        said += [{"type": "signal", "signal": medium} for medium in wanted if medium != "text"]
-        chat = [{"role": "user", "content": request}, {"role": "assistant", "content": said}]
+        plan, made, before = self.plans[index], Maker(self, index), self.earlier[index]
+        chat = [*([] if before is None else self.turn(before)), *self.turn(index)]
         texts = captions(plan.digit, MOVES[plan.move] if plan.move >= 0 else "")
         item: dict[str, object] = {
             "chat": chat,
-            "prompt": chat[:1],
+            "prompt": chat[:-1],
             "task": f"{given}->{'+'.join(wanted)}",
             "answer": plan.answer,
             "digit": torch.tensor(plan.digit),
@@ -85,9 +78,37 @@ class World:
         """What is given and wanted."""
         return self.tasks[int(self.units[index][0] * len(self.tasks))]
 
-    def _plan(self, units: Sequence[float]) -> Plan:
-        given, wanted = self.tasks[int(units[0] * len(self.tasks))]
-        return make_plan(given, wanted, self.config, units)
+    def turn(self, index: int) -> list[dict[str, Any]]:
+        """A request and its answer."""
+        (given, wanted), plan = self.task(index), self.plans[index]
+        request: list[dict[str, Any]] = [{"type": "text", "text": plan.request}]
+        if given != "text" and self.config.medium == "text":
+            told = captions(plan.digit, MOVES[plan.seen_move])[given]
+            request.insert(0, {"type": "text", "text": f"{told}. "})
+        elif given != "text":
+            request.insert(0, {"type": given, given: Maker(self, index).given(given)})
+        said = [{"type": "text", "text": plan.answer}] if plan.answer else []
+        said += [{"type": "signal", "signal": medium} for medium in wanted if medium != "text"]
+        return [{"role": "user", "content": request}, {"role": "assistant", "content": said}]
+
+    def _earlier(self, index: int) -> int | None:
+        """The item whose turn goes before; none has a video to look at, so that two turns are short enough."""
+        config, start = self.config, int(self.units[index][10] * self.config.length)
+        if self._begins(index):
+            return None
+        others = (i % config.length for i in range(start, start + config.length))
+        return next((i for i in others if self._begins(i) and self.task(i)[0] != "video"), None)
+
+    def _begins(self, index: int) -> bool:
+        return self.units[index][9] >= self.config.before
+
+    def _plan(self, index: int) -> Plan:
+        units, before = self.units[index], self.earlier[index]
+        given, wanted = self.task(index)
+        says_it = before is not None and given == "text" and units[11] < SAYS_IT
+        if before is None or not says_it or self.task(before) == ("text", ("text",)):  # that names two digits
+            return make_plan(given, wanted, self.config, units)
+        return make_plan(given, wanted, self.config, units, self._plan(before).digit)
 
 
 @dataclass(frozen=True)
@@ -108,11 +129,22 @@ class Plan:
     seen_move: int
 
 
-def make_plan(given: Medium, wanted: Sequence[Medium], config: WorldConfig, units: Sequence[float]) -> Plan:
-    """Words for a task; of several wanted media the first is asked for in full, and the others of "it"."""
-    is_named = given == "text"
+def make_plan(
+    given: Medium,
+    wanted: Sequence[Medium],
+    config: WorldConfig,
+    units: Sequence[float],
+    it: int | None = None,
+) -> Plan:
+    """Words for a task; of several wanted media the first is asked for in full, and the others of "it".
+
+    Args:
+        it: the digit that "it" is from the start on, since something was said or shown before.
+    """
+    is_named = given == "text" and it is None
     most = 9 if is_named and "text" in wanted else 10  # after 9 comes no digit
-    digit, seen_move, move = int(units[1] * most), int(units[2] * 4), int(units[3] * 4)
+    digit = int(units[1] * most) if it is None else it
+    seen_move, move = int(units[2] * 4), int(units[3] * 4)
     answer, parts = "", []
     for k, medium in enumerate(wanted):
         forms = NAMED[medium] if is_named and not k else SHOWN[medium]

@@ -109,6 +109,28 @@ class TilesConfig(Config):
         return self
 
 
+class IsolateConfig(Config):
+    """How the one thing in a picture comes to stand on a canvas. The defaults are those of the digit world.
+
+    Attributes:
+        size: height = width of the canvas [px].
+        side: height = width of the square in its middle that the thing is drawn in [px].
+        grain: pixels that its longer side is made of, before it is enlarged to the square.
+        margin: empty ones around these.
+    """
+
+    size: int = Field(32, ge=1, le=4096)
+    side: int = Field(16, ge=1, le=4096)
+    grain: int = Field(8, ge=1, le=4096)
+    margin: int = Field(1, ge=0, le=64)
+
+    @model_validator(mode="after")
+    def _check(self) -> IsolateConfig:
+        if self.side > self.size:
+            raise ValueError(f"a square of {self.side} px does not fit on a canvas of {self.size} px")
+        return self
+
+
 def check_norm(mean: Colour | None, std: Colour | None) -> None:
     """Refuse one without the other, and to divide by nothing.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from mmm_graph.registry import NodeType, op_type
-from mmm_vision.prepare.config import PreprocessConfig, TilesConfig
+from mmm_vision.prepare.config import IsolateConfig, PreprocessConfig, TilesConfig
 
 
 def prepare_nodes() -> list[NodeType]:
-    """image.preprocess, image.tiles."""
+    """image.preprocess, image.tiles, image.isolate."""
     return [
         op_type(
             "image.preprocess", "mmm_vision.prepare.preprocess:preprocess", config=PreprocessConfig,
@@ -25,5 +25,11 @@ def prepare_nodes() -> list[NodeType]:
             "one tile, then the tiles of the grid that suits it best. `rows`: the picture of each tile; `grids`: "
             "rows and columns of tiles; `sizes`: of each picture [px]. Pixels are rounded to 8 bits first.",
             source="Liu et al. 2024, LLaVA-NeXT; transformers 5, LlavaNextImageProcessor (with Pillow)",
+        ),
+        op_type(
+            "image.isolate", "mmm_vision.prepare.isolate:isolate", config=IsolateConfig,
+            image="Image[b,c,h,w]", returns={"image": "Image[b,3,$size,$size]"},
+            doc="Pictures (or a list of pictures of differing sizes) of one thing on a plain ground, whatever the "
+            "colours: the thing in light on black, in the middle of a canvas. Canvases on black stay as they are.",
         ),
     ]  # fmt: skip

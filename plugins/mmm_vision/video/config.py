@@ -19,6 +19,31 @@ class FramesConfig(Config):
     num_frames: int | None = Field(8, ge=1)
 
 
+class ClipsConfig(Config):
+    """Which clips of a video are looked at.
+
+    Attributes:
+        num_clips: so many, their starts evenly spaced: the first at the start of the video, the last at its end.
+        num_frames: of each clip, from its first to its last one, evenly spaced.
+        span: frames of the video that a clip goes over; None, or more than there are: so many that the clips follow one
+            another. ImageBind's clips are two seconds long.
+    """
+
+    num_clips: int = Field(5, ge=1)
+    num_frames: int = Field(2, ge=1)
+    span: int | None = Field(None, ge=1)
+
+
+class StackConfig(Config):
+    """How frames become clips again.
+
+    Attributes:
+        num_frames: of each clip.
+    """
+
+    num_frames: int = Field(2, ge=1)
+
+
 class PoolFramesConfig(Config):
     """How the tokens of the frames of a video become those of the video.
 

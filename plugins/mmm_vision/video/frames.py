@@ -25,6 +25,19 @@ def frames(video: Tensor | Sequence[Tensor], config: FramesConfig) -> dict[str, 
     Source: transformers 5, video_utils, default_sample_indices_fn.
     """
     found = [one[sampled(len(one), config.num_frames).to(one.device)] for one in videos(video)]
+    one_size(found)
+    device = found[0].device
+    counts = torch.tensor([len(one) for one in found], device=device)
+    rows = torch.arange(len(found), device=device).repeat_interleave(counts)
+    return {"frames": torch.cat([one.to(device) for one in found]), "rows": rows}
+
+
+def one_size(found: Sequence[Tensor]) -> None:
+    """Frames of all videos have one size, and there is a video.
+
+    Raises:
+        RunError: E773, they have not, or there is none.
+    """
     if not found:
         raise RunError(problem("E773", "there is no video to look at", hint="give at least one"))
     sizes = sorted({tuple(one.shape[1:]) for one in found})
@@ -32,10 +45,6 @@ def frames(video: Tensor | Sequence[Tensor], config: FramesConfig) -> dict[str, 
         said = " and ".join(f"{height} x {width} px" for _, height, width in sizes[:4])
         hint = "bring videos to one size first, or give them one by one"
         raise RunError(problem("E773", f"videos of one batch differ in size: {said}", hint=hint))
-    device = found[0].device
-    counts = torch.tensor([len(one) for one in found], device=device)
-    rows = torch.arange(len(found), device=device).repeat_interleave(counts)
-    return {"frames": torch.cat([one.to(device) for one in found]), "rows": rows}
 
 
 def videos(video: Tensor | Sequence[Tensor]) -> Iterator[Tensor]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from mmm_graph.registry import NodeType, op_type
-from mmm_vision.video.config import FramesConfig, PoolFramesConfig
+from mmm_vision.video.config import ClipsConfig, FramesConfig, PoolFramesConfig, StackConfig
 
 
 def video_nodes() -> list[NodeType]:
-    """video.frames, embeds.pool_frames, embeds.mean_frames."""
+    """video.frames, video.clips, video.stack, embeds.pool_frames, embeds.mean_frames."""
     return [
         op_type(
             "video.frames", "mmm_vision.video.frames:frames", config=FramesConfig,
@@ -15,6 +15,18 @@ def video_nodes() -> list[NodeType]:
             doc="Evenly spaced frames of videos (or of a list of videos of differing lengths), as images. `rows`: the "
             "video of each frame.",
             source="transformers 5, video_utils, default_sample_indices_fn",
+        ),
+        op_type(
+            "video.clips", "mmm_vision.video.clips:clips", config=ClipsConfig,
+            video="Video[m,f,3,h,w]", returns={"frames": "Image[r,3,h,w]", "rows": "Ids[c]"},
+            doc="Frames of short clips of videos, clip after clip, as images. `rows`: the video of each clip.",
+            source="Girdhar et al. 2023 (arXiv:2305.05665), appendix B; its published code",
+        ),
+        op_type(
+            "video.stack", "mmm_vision.video.clips:stack", config=StackConfig,
+            frames="Image[r,3,h,w]", returns={"video": "Video[c,$num_frames,3,h,w]"},
+            doc="Images as clips of so many frames each, one after the other.",
+            source="Girdhar et al. 2023 (arXiv:2305.05665), appendix B",
         ),
         op_type(
             "embeds.pool_frames", "mmm_vision.video.frames:pool_frames", config=PoolFramesConfig,

@@ -13,7 +13,7 @@ from mmm_graph.registry import load_registry
 from mmm_graph.spec import load_spec
 
 MOST_LINES = 5
-TOKENS = {"linear": 16, "mlp": 16, "qformer": 32, "perceiver": 64, "honeybee": 9}
+TOKENS = {"linear": 16, "mlp": 16, "qformer": 32, "perceiver": 64, "grouping": 8, "honeybee": 9}
 
 
 def page(root):

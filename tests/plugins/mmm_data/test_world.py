@@ -53,6 +53,28 @@ def test_what_is_given_wanted_said_and_shown_fit_each_other() -> None:
     assert {item["task"] for item in items(data)} == {*SINGLE, *MIXED}
 
 
+def texts(turns: list[dict[str, Any]]) -> list[str]:
+    return [segment.get("text", segment["type"]) for turn in turns for segment in turn["content"]]
+
+
+def test_requests_that_come_after_another_one() -> None:
+    alone, data = world(medium="text"), world(medium="text", before=0.5)
+    said_it = 0
+    for i, before in enumerate(data.earlier):
+        item, same = data[i], alone[i]
+        assert len(item["chat"]) == (2 if before is None else 4) and item["prompt"] == item["chat"][:-1]
+        if before is None:
+            assert texts(item["chat"]) == texts(same["chat"])
+            continue
+        assert texts(item["chat"][:2]) == texts(data[before]["chat"]) and data.earlier[before] is None
+        assert data.task(before)[0] != "video"
+        if item["task"].startswith("text") and not re.search(NUMBER, texts(item["chat"][2:3])[0]):
+            said_it += 1
+            assert int(item["digit"]) == data.plans[before].digit and data.task(before) != ("text", ("text",))
+            assert item["answer"] in ("", str(int(item["digit"])))
+    assert said_it > 5 and 70 < sum(before is not None for before in data.earlier) < 130
+
+
 def test_answers_are_right() -> None:
     data = world("text->text", "video->text", length=60)
     for item in items(data):

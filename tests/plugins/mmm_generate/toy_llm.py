@@ -150,8 +150,8 @@ class Letters:
         pass
 
     def chat(self, chat: Any) -> dict[str, Tensor]:
-        """All that was said, one letter after the other, padded on the left."""
-        said = ["".join(s["text"] for m in c for s in m["content"]) for c in chat]
+        """All that was said in words, one letter after the other, padded on the left."""
+        said = ["".join(s.get("text", "") for m in c for s in m["content"]) for c in chat]
         rows = [["abcdefghij".find(letter) % 10 for letter in text] for text in said]
         longest = max(map(len, rows))
         ids = torch.tensor([[0] * (longest - len(row)) + row for row in rows])

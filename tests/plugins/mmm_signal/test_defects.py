@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from mmm_generate.config import GenerateConfig
 from mmm_graph.api.session import Session
-from mmm_graph.errors import InputError
+from mmm_graph.errors import InputError, RunError
 from mmm_graph.graph.compile import compile_graph
 from mmm_graph.registry import Registry, resolve
 from mmm_graph.spec import load_spec
@@ -150,6 +150,42 @@ def test_6_outputs_of_queries_differ_from_the_start(known: Registry, kind: str) 
     assert out.shape == (2, 77, 16)
     apart = torch.cdist(out, out) + 1e9 * torch.eye(77)
     assert float(apart.min()) > 0.1 * float(out.norm(dim=-1).mean())
+
+
+GROUPED = """
+mmm: 1
+name: grouped
+inputs: {%s}
+models:
+  eye: {kind: encoder.vit, init: default, config: {size: 8, patch: 2, width: 12, depth: 1, num_heads: 2, hidden: 16}}
+  see:
+    kind: adaptor.grouping
+    init: default
+    config: {groups: [8], depths: [1], width: 16, num_heads: 2, hidden: 32, out_dim: 16}
+nodes:
+%s  soft: {call: see, in: {features: %s}}
+outputs: {soft: soft}
+"""
+STATES = "  states: {call: eye.hidden, in: {image: $in.image}, config: {select: patch}}\n"
+
+
+def test_7_patches_reach_the_grouping_and_one_vector_does_not(known: Registry, tmp_path: Path) -> None:
+    (tmp_path / "grouped.yaml").write_text(GROUPED % ('image: "Image[b,3,8,8]"', STATES, "states"))
+    image = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    session = Session(tmp_path / "grouped.yaml", registry=known)
+    found = session.run(outputs=("states", "soft"), image=image)
+    assert found["states"].shape == (2, 16, 12) and found["soft"].shape == (2, 8, 16)
+    for tokens in found["soft"]:
+        apart = torch.cdist(tokens, tokens) + 1e9 * torch.eye(8)
+        assert float(apart.min()) > 0.1 * float(tokens.norm(dim=-1).mean())
+    moved = session.run(image=torch.cat([image[:, :, :, :6], 1 - image[:, :, :, 6:]], dim=-1))["soft"]
+    assert not torch.allclose(moved, found["soft"], atol=1e-3), "of the patches at its edge, too"
+    one = GROUPED % ('states: "Embeds[b,1,12]"', "", "$in.states")
+    with pytest.raises(InputError, match=r"E212.*1 feature of an element cannot be put into 8 groups"):
+        compile_graph(load_spec(one), known)
+    (tmp_path / "one.yaml").write_text(one.replace("b,1,12", "b,l,12"))
+    with pytest.raises(RunError, match=r"(?s)E788.*link the states of its patches"):
+        Session(tmp_path / "one.yaml", registry=known).run(states=torch.zeros(2, 1, 12))
 
 
 def test_8_only_the_rows_of_signals_and_the_projector_learn(

@@ -129,6 +129,10 @@ def test_an_answer_and_what_ends_it_are_learnt(tmp_path, name, wanted):
     ours = open_(tmp_path)
     got = ours.chat(CHATS[0], LEARN)
     assert learnt(ours, got["labels"][0]) == wanted
+    twice = [[*CHATS[0], *CHATS[0][-2:]]]
+    last = ours.chat(twice, ChatConfig(generate=False, learn="last"))
+    assert learnt(ours, last["labels"][0]) == wanted
+    assert learnt(ours, ours.chat(twice, LEARN)["labels"][0]) == 2 * wanted
     assert ours.chat(CHATS[0][:1], ChatConfig())["labels"].unique().tolist() == [-100]
 
 

@@ -16,8 +16,11 @@ SETUPS: dict[str, dict[str, Any]] = {
     "image.to_mask": {},
     "image.resize": {"config": {"height": 6, "width": 4}},
     "image.preprocess": {"config": {"size": 6}},
+    "image.isolate": {"config": {"size": 8, "side": 4, "grain": 3}},
     "image.tiles": {"config": {"size": 4, "pinpoints": [[4, 8], [8, 4]]}},
     "video.frames": {"config": {"num_frames": 3}, "dims": {"f": 5}},
+    "video.clips": {"config": {"num_clips": 2}, "dims": {"f": 5}},
+    "video.stack": {"dims": {"r": 4}},
     "embeds.pool_frames": {
         "config": {"mode": "concat", "num_frames": 2},
         "values": {"rows": torch.tensor([0, 0, 1, 1])},

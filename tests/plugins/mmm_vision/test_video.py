@@ -7,7 +7,8 @@ import torch
 
 import mmm_graph as mmm
 from mmm_graph.errors import InputError, RunError
-from mmm_vision.video.config import FramesConfig, PoolFramesConfig
+from mmm_vision.video.clips import clips, places, stack
+from mmm_vision.video.config import ClipsConfig, FramesConfig, PoolFramesConfig, StackConfig
 from mmm_vision.video.frames import frames, mean_frames, pool_frames, sampled
 
 
@@ -48,6 +49,26 @@ def test_videos_that_cannot_be_cut(videos, message):
     with pytest.raises(RunError, match=message) as caught:
         frames(videos, FramesConfig(num_frames=4))
     assert caught.value.problems[0].code == "E773"
+
+
+def test_clips_go_from_the_start_of_a_video_to_its_end():
+    batch = torch.stack([clip(10), clip(10, seed=1)])
+    found = clips(batch, ClipsConfig(num_clips=3, num_frames=2, span=4))
+    at = [0, 3, 3, 6, 6, 9]
+    assert torch.equal(found["frames"], batch[:, at].flatten(0, 1)) and found["rows"].tolist() == [
+        0,
+        0,
+        0,
+        1,
+        1,
+        1,
+    ]
+    pairs = stack(found["frames"], StackConfig())
+    assert torch.equal(pairs[1], batch[0, [3, 6]]) and pairs.shape == (6, 2, 3, 4, 5)
+    assert places(10, ClipsConfig(num_clips=5)).tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    assert places(1, ClipsConfig(num_clips=2, span=9)).tolist() == [0, 0, 0, 0]
+    with pytest.raises(RunError, match=r"E773.*5 images are no whole number of clips of 2 frames"):
+        stack(clip(5), StackConfig())
 
 
 def test_tokens_of_frames_become_those_of_videos():

@@ -1,0 +1,1 @@
+"""Sounds as clips of a few seconds."""

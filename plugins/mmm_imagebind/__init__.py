@@ -1,0 +1,1 @@
+"""ImageBind's encoders of pictures, clips and sounds: one space for all of them."""
