@@ -1,4 +1,4 @@
-"""graphs/models/nextgpt.yaml: sizes of the published models, what learns in each stage, and all of it with tiny ones.
+"""graphs/models/nextgpt.yaml: sizes of the published models, what learns in each stage, and the stages with tiny ones.
 
 That it compiles and that its plans are legal is tested with all other graphs in tests/test_graphs.py.
 """
@@ -10,10 +10,8 @@ import wave
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 from torch import nn
 
-import mmm_graph as mmm
 from mmm_graph.checkpoint.save import save_module
 from mmm_graph.graph.compile import compile_graph
 from mmm_graph.registry import load_registry, resolve
@@ -175,7 +173,8 @@ def media(tmp_path):
     return tmp_path
 
 
-def test_tiny_ones_learn_in_three_stages_and_make_all_media(root, media):
+@pytest.mark.slow
+def test_tiny_ones_learn_in_three_stages(root, media):
     files = {"tok": root / "graphs/world/weights/words"}
     files |= dict.fromkeys(
         ("image_tok", "video_tok", "audio_tok"), root / "graphs/digits/weights/tokenizer.json"
@@ -203,23 +202,3 @@ def test_tiny_ones_learn_in_three_stages_and_make_all_media(root, media):
     assert terms == {"image", "audio", "video", "next", *LOGGED}
     kept = list((media / "out" / "cache").iterdir())
     assert len(kept) == 8, "patches of three encoders, vectors of three texts, two latents"
-    before, after = load_file(media / "llm.safetensors"), load_file(media / "out" / "llm.safetensors")
-    changed = [k for k, v in before.items() if not torch.equal(after[k][: len(v)], v)]
-    assert changed == [] and len(after["head.out.weight"]) == 124, (
-        "only the rows of signals, and a LoRA beside it"
-    )
-    graph = mmm.load(media / "out" / "graph.yaml")
-    said = graph.run(prompt=["show digit zero"], image=torch.rand(1, 3, 8, 8))["text"]
-    assert len(said) == 1
-    runs = graph.module("tok").signals
-    ids = torch.tensor([[*runs["image"], *runs["audio"], *runs["video"]]] * 2)
-    states = torch.randn(2, ids.shape[1], 16)
-    supply = {
-        "said.ids": ids,
-        "said.mask": torch.ones_like(ids).bool(),
-        "said.hidden": states,
-        "said.embeds": states,
-    }
-    made = graph.run(prompt=["show", "show"], outputs=["image", "audio", "video"], supply=supply)
-    assert made["image"].shape == (2, 3, 16, 16) and made["video"].shape == (2, 2, 3, 16, 16)
-    assert made["audio"].shape[:2] == (2, 1) and all(bool(x.isfinite().all()) for x in made.values())
