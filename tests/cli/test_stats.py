@@ -11,7 +11,7 @@ from tests.cli.conftest import Mmm
 def test_what_was_loaded_and_what_was_not(mmm: Mmm, tiny: Path) -> None:
     first, second, third = mmm("run", tiny, "--stats", "--set", "steps=1").out.splitlines()
     assert first.startswith("loaded ") and first.endswith(" of weights: dit 24.5 KiB"), first
-    assert second.startswith("peak of memory: ") and second.endswith("MiB")
+    assert second.startswith("peak of memory: ") and second.endswith("iB")
     assert third.startswith("image: out/")
     first, _, third, _ = mmm("run", tiny, "--stats", "--outputs", "cond").out.splitlines()
     assert (first, third) == ("loaded 0 B of weights: none", "not loaded: dit")

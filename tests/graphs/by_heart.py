@@ -31,6 +31,7 @@ SAID: dict[str, tuple[str, ...]] = {
 """Prompts, and the texts and signals that answer them: an image in three of the eight, two in one of these."""
 LLM = "{vocab_size: 94, max_length: 128, width: 64, depth: 1, num_heads: 2, hidden: 128, tied: true}"
 RANDOM = ("to_image", "to_audio", "to_video", "tone.unet", "film.unet", "film.vae")
+TEXTS = ("draw.text", "tone.text", "film.text")
 NEW = ("llm", "ear", "see", "watch", "listen", "tone.text", "film.text", *RANDOM)
 STEPS = {"draw.steps": 2, "tone.steps": 2, "film.steps": 2}
 
@@ -56,7 +57,7 @@ def learn(folder: Path, registry: Registry) -> Path:
 
 def load(folder: Path, plan: str | None = None, **options: Any) -> Session:
     """With two steps of denoising, in float64; the ranks of a plan are threads, unless a world is given."""
-    sets = {f"models.{name}.dtype": "f64" for name in ("llm", "draw.unet", "draw.vae", *RANDOM)}
+    sets = {f"models.{name}.dtype": "f64" for name in ("llm", *TEXTS, "draw.unet", "draw.vae", *RANDOM)}
     return mmm.load(folder / "graph.yaml", weights=folder, plan=plan, params=STEPS, sets=sets, **options)
 
 

@@ -28,9 +28,9 @@ REQUESTS: list[dict[str, Any]] = [
     *({"id": PROMPTS[i], "chat": PROMPTS[i], "seed": 3} for i in ALONE),
 ]
 BRANCHES = {
-    "image": {"to_image", "draw.unet", "draw.vae"},
-    "audio": {"to_audio", "tone.unet"},
-    "video": {"to_video", "film.unet", "film.vae"},
+    "image": {"to_image", "draw.text", "draw.unet", "draw.vae"},
+    "audio": {"to_audio", "tone.text", "tone.unet"},
+    "video": {"to_video", "film.text", "film.unet", "film.vae"},
 }
 
 

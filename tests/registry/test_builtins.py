@@ -54,6 +54,7 @@ BEAM_STATE = Beams(
     torch.ones(2, 2, dtype=torch.bool),
     torch.ones(2, dtype=torch.bool),
 )
+IMAGEBIND = {"width": 16, "depth": 2, "num_heads": 2, "hidden": 24, "out_dim": 6}
 SAMPLER = {"sampler": REGISTRY.models.get("sampler.ddim")}
 
 
@@ -100,6 +101,19 @@ SETUPS: dict[str, dict[str, Any]] = {
             **{"frames": 36, "bins": 26, "width": 16, "depth": 2, "num_heads": 2, "hidden": 24, "labels": 5},
         },
     },
+    "adaptor.grouping": {
+        "config": {
+            "in_dim": 8,
+            "out_dim": 12,
+            "groups": [3],
+            "depths": [1],
+            "width": 16,
+            "num_heads": 2,
+            "hidden": 24,
+        }
+    },
+    "encoder.imagebind": {"config": {**IMAGEBIND, "size": 8, "patch": 4}},
+    "encoder.imagebind_sound": {"config": {**IMAGEBIND, "frames": 13, "bins": 9, "patch": 4, "stride": 3}},
     "encoder.vit": {
         "config": {
             "size": 20,
@@ -177,6 +191,11 @@ SETUPS: dict[str, dict[str, Any]] = {
         "dims": {"b": 2, "f": 3, "c": 8},
     },
     "audio.to_spectrum": {"dims": {"n": 1024}},
+    "metric.digit_world": {
+        "config": {"medium": "audio"},
+        "dims": {"r": 2},
+        "values": {"digit": LABELS, "move": LABELS, "made": torch.zeros(2, 1, 1024), "rows": torch.arange(2)},
+    },
     "metric.tone_digit": {"dims": {"n": 1024}},
     "data.digit_world": {"config": {"length": 64}},
     "projector.signal": {
