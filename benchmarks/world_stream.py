@@ -29,7 +29,7 @@ from parallel import timed
 
 import mmm_graph
 from mmm_data.digits.captions import WORDS
-from mmm_data.world.phrases import JOINT, MOVES, NAMED, phrase
+from mmm_data.world.phrases import JOINT, MOVES, NAMED, Medium, phrase
 from mmm_graph.api.session import Session
 from mmm_graph.runtime.events import Result
 from mmm_graph.runtime.launch import launch
@@ -38,7 +38,7 @@ from mmm_graph.runtime.supervised import follow_launcher
 from mmm_graph.spec import load_spec
 
 FILE = Path(__file__).resolve().parents[1] / "graphs" / "world" / "any_to_any.yaml"
-WANTED = (("text",), ("image",), ("audio",), ("video",), ("image", "audio"))
+WANTED: tuple[tuple[Medium, ...], ...] = (("text",), ("image",), ("audio",), ("video",), ("image", "audio"))
 WARM = len(WANTED)
 
 
@@ -88,12 +88,11 @@ def requests(number: int, count: int) -> list[dict[str, Any]]:
     ]
 
 
-def prompt(kind: Sequence[str], drawn: random.Random) -> str:
+def prompt(kind: Sequence[Medium], drawn: random.Random) -> str:
     """In a phrasing that no training has seen."""
     digit, move = drawn.choice(WORDS), drawn.choice(MOVES)
     return JOINT.join(
-        phrase(NAMED[medium], "test", drawn.random(), digit=digit, move=move)  # type: ignore[index]
-        for medium in kind
+        phrase(NAMED[medium], "test", drawn.random(), digit=digit, move=move) for medium in kind
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import ClassVar
 
 from pydantic import Field, model_validator
@@ -37,9 +38,9 @@ class TrunkConfig(Config):
         return self
 
     @property
+    @abstractmethod
     def patches(self) -> int:
         """Of one input."""
-        raise NotImplementedError
 
     @property
     def tokens(self) -> int:

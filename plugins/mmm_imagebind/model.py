@@ -13,6 +13,7 @@ from mmm_graph.nn.attention import Attention, merge_heads, split_heads
 from mmm_graph.nn.encoder import EncoderBlock, FinalNorm, Tap, Vector
 from mmm_graph.nn.init import xavier
 from mmm_graph.nn.parts import State, need, run_parts
+from mmm_graph.nn.patch import mel_patches
 from mmm_imagebind.config import EPS, SoundConfig, TrunkConfig, VisionConfig
 from mmm_imagebind.parts import forward_path
 
@@ -91,14 +92,9 @@ class EmbedSound(Tokens):
         self.norm = nn.LayerNorm(config.width)
 
     def forward(self, state: State) -> dict[str, Tensor]:
-        mel, config = need(state, "mel", READER), self.config
-        if mel.shape[1:] != (config.frames, config.bins):
-            frames, bins = mel.shape[1:]
-            message = f"a spectrogram of {frames} frames x {bins} bins, but {READER} has positions for "
-            hint = f"audio.mel: set frames: {config.frames} and bins: {config.bins}"
-            raise RunError(problem("E772", f"{message}{config.frames} x {config.bins}", hint=hint))
-        cut = mel.mT.unfold(1, config.patch, config.stride).unfold(2, config.patch, config.stride)
-        patches = cut.flatten(3).flatten(1, 2)  # b rows columns patch patch -> b l-1 n
+        config, size = self.config, (self.config.frames, self.config.bins)
+        strides = (config.stride, config.stride)
+        patches = mel_patches(need(state, "mel", READER), size, config.patch, strides, READER)
         return {"h": self.placed(self.norm(self.patch(patches)))}
 
 

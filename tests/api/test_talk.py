@@ -18,7 +18,7 @@ from mmm_signal.runs.node import run_nodes
 from mmm_vision.savers.node import image_savers
 from tests.plugins.mmm_generate.toy_llm import Letters, letters, registry, toy_llm
 
-GRAPH = """
+HEAD = """
 mmm: 1
 inputs: {chat: "Chat[b]"}
 models:
@@ -26,20 +26,18 @@ models:
   llm: {kind: llm.toy, init: default}
 nodes:
   ids: {call: tok.chat, in: {chat: $in.chat}}
-  say: {op: llm.generate, use: {llm: llm, tokenizer: tok}, config: {max_new_tokens: 9, temperature: 1.0},
+"""
+GRAPH = (
+    HEAD
+    + """  say: {op: llm.generate, use: {llm: llm, tokenizer: tok}, config: {max_new_tokens: 9, temperature: 1.0},
         in: {ids: ids, mask: ids.mask}}
 outputs: {text: {from: say.text, type: "Text[b]"}}
 """
+)
 
-DRAWS = """
-mmm: 1
-inputs: {chat: "Chat[b]"}
-models:
-  tok: {kind: tokenizer.letters}
-  llm: {kind: llm.toy, init: default}
-nodes:
-  ids: {call: tok.chat, in: {chat: $in.chat}}
-  say:
+DRAWS = (
+    HEAD
+    + """  say:
     op: llm.generate
     use: {llm: llm, tokenizer: tok}
     in: {ids: ids, mask: ids.mask}
@@ -50,6 +48,7 @@ outputs:
   text:  {from: say.text, type: "Text[b]"}
   image: {from: dots, type: "Image[r,1,2,3]?", save: {format: png}}
 """
+)
 """Says "dd", which is two signals."""
 
 

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from mmm_audio.ast.config import AstConfig
 from mmm_audio.ast.parts import classify_path, forward_path, hidden_path
-from mmm_graph.errors import RunError, problem
 from mmm_graph.nn.encoder import EncoderBlock, FinalNorm, Tap, Vector
 from mmm_graph.nn.encoder_path import HiddenConfig
 from mmm_graph.nn.parts import State, need, run_parts
+from mmm_graph.nn.patch import mel_patches
 
 READER = "the audio spectrogram transformer"
 WHOLE_TOKENS = 2
@@ -64,14 +64,8 @@ class Embed(nn.Module):
 
     def forward(self, state: State) -> dict[str, Tensor]:
         mel, config = need(state, "mel", READER), self.config
-        if mel.shape[1:] != (config.frames, config.bins):
-            frames, bins = mel.shape[1:]
-            message = f"a spectrogram of {frames} frames x {bins} bins, but {READER} has positions for "
-            hint = f"audio.mel: set frames: {config.frames} and bins: {config.bins}"
-            raise RunError(problem("E772", f"{message}{config.frames} x {config.bins}", hint=hint))
-        patch = config.patch
-        cut = mel.mT.unfold(1, patch, config.frequency_stride).unfold(2, patch, config.time_stride)
-        tokens = self.patch(cut.flatten(3).flatten(1, 2))  # b rows columns patch patch -> b l d
+        strides = (config.frequency_stride, config.time_stride)
+        tokens = self.patch(mel_patches(mel, (config.frames, config.bins), config.patch, strides, READER))
         whole = torch.stack([self.class_token, self.distillation_token]).expand(len(mel), -1, -1)
         return {"h": torch.cat([whole, tokens], dim=1) + self.position.weight}
 

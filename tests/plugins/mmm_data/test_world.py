@@ -173,7 +173,8 @@ def test_media_of_answers_are_judged(medium: Literal["image", "audio", "video"])
     data = world(f"text->{medium}", "text->text", length=40, split="test")
     wanted, digit, move = (stacked(data, name) for name in (f"wanted_{medium}", "digit", "move"))
     rows = wanted.nonzero()[:, 0]
-    made = torch.stack([data[int(i)][medium] for i in rows])  # type: ignore[misc]
+    drawn = items(data)
+    made = torch.stack([drawn[i][medium] for i in rows.tolist()])
     judge = partial(world_answer, wanted, config=WorldAnswerConfig(medium=medium))
     truth = judge(digit, move, made=made, rows=rows)
     right = truth["correct"]
