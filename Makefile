@@ -2,12 +2,12 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-OUT    ?= out/demo
+OUT    ?= out
 
 .PHONY: help demo test lint fix docs bench train-digits train-world clean
 
 help:
-	@echo "make demo           install, then draw ten digits from ten prompts with the weights in graphs/digits"
+	@echo "make demo           install, then ask graphs/world/any_to_any.yaml in every direction; out/index.html shows it"
 	@echo "make test           install, then the tests that need no accelerator"
 	@echo "make lint           format, lint, types and import rules"
 	@echo "make fix            format, and repair what the linter can"
@@ -18,7 +18,7 @@ help:
 	@echo "make clean          forget caches and outputs (keeps $(VENV))"
 
 demo: $(VENV)/.installed-train
-	$(BIN)/mmm run graphs/digits/ldm.yaml -o $(OUT) --threads 1
+	$(BIN)/python graphs/world/demo.py -o $(OUT)
 
 # Hundreds of processes that tests start read compiled files, where they may be written.
 test: $(VENV)/.installed-test

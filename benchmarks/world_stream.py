@@ -1,12 +1,12 @@
 """A stream of mixed requests to graphs/world/any_to_any.yaml: plans of two ranks against one rank, one thread each.
 
-    python benchmarks/world_stream.py [--rounds 3] [--requests 40] [--plans halves,say_make] [--weights DIR] [--json]
+    python benchmarks/world_stream.py [--rounds 3] [--requests 42] [--plans halves,say_make] [--weights DIR] [--json]
 
-A fifth of the requests each wants a text, an image, a sound, a video, and an image with a sound, in an order that is
-drawn; the decoder's own tokens say what is made. A round runs all of them on rank 0 while the other one sleeps, then
-every plan on both ranks; ratios are of a round, and the table gives their median and spread. What comes out must be the
-same to the bit. --weights: a folder of <model>.safetensors in place of the file's own; models that have none are
-initialised, as how long they take does not depend on it.
+A seventh of the requests each wants a text, an image, a sound, a video, and two of the last three: all that the digit
+world asks for in words. The order is drawn; the decoder's own tokens say what is made. A round runs all of them on
+rank 0 while the other one sleeps, then every plan on both ranks; ratios are of a round, and the table gives their
+median and spread. What comes out must be the same to the bit. --weights: a folder of <model>.safetensors in place of
+the file's own; models that have none are initialised, as how long they take does not depend on it.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ import torch
 from parallel import timed
 
 import mmm_graph
-from mmm_data.digits.captions import WORDS
-from mmm_data.world.phrases import JOINT, MOVES, NAMED, Medium, phrase
+from mmm_data.world.config import MIXED, SINGLE, WorldConfig, task
+from mmm_data.world.dataset import UNITS, make_plan
+from mmm_data.world.phrases import Medium
 from mmm_graph.api.session import Session
 from mmm_graph.runtime.events import Result
 from mmm_graph.runtime.launch import launch
@@ -38,7 +39,8 @@ from mmm_graph.runtime.supervised import follow_launcher
 from mmm_graph.spec import load_spec
 
 FILE = Path(__file__).resolve().parents[1] / "graphs" / "world" / "any_to_any.yaml"
-WANTED: tuple[tuple[Medium, ...], ...] = (("text",), ("image",), ("audio",), ("video",), ("image", "audio"))
+WANTED = tuple(wanted for given, wanted in map(task, (*SINGLE, *MIXED)) if given == "text")
+CONFIG = WorldConfig(phrasing="test")
 WARM = len(WANTED)
 
 
@@ -48,7 +50,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--requests", type=int, default=40)
+    parser.add_argument("--requests", type=int, default=42)
     parser.add_argument("--plans", default="halves,say_make", help="of two ranks, with commas")
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--json", action="store_true")
@@ -83,17 +85,14 @@ def requests(number: int, count: int) -> list[dict[str, Any]]:
     kinds = [WANTED[i % len(WANTED)] for i in range(count)]
     drawn.shuffle(kinds)
     return [
-        {"id": str(i), "chat": prompt(kind, drawn), "seed": 1000 * (number + 1) + i}
+        {"id": str(i), "chat": request(kind, drawn), "seed": 1000 * (number + 1) + i}
         for i, kind in enumerate(kinds)
     ]
 
 
-def prompt(kind: Sequence[Medium], drawn: random.Random) -> str:
+def request(wanted: Sequence[Medium], drawn: random.Random) -> str:
     """In a phrasing that no training has seen."""
-    digit, move = drawn.choice(WORDS), drawn.choice(MOVES)
-    return JOINT.join(
-        phrase(NAMED[medium], "test", drawn.random(), digit=digit, move=move) for medium in kind
-    )
+    return make_plan("text", wanted, CONFIG, [drawn.random() for _ in range(UNITS)]).request
 
 
 def measure(plans: Sequence[str], world: ProcessWorld, args: Any) -> list[dict[str, Any]]:

@@ -45,13 +45,20 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    began = time.perf_counter()
-    shown = list(requests(args.out / "demo"))
     try:
-        answer(shown, args.out / "demo", args.weights, args.seed)
-    except MmmError as error:
+        show(args.out, args.weights, args.seed)
+    except (MmmError, OSError) as error:
         sys.exit(str(error))
-    page = write_page(args.out, shown, time.perf_counter() - began)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def show(out: Path, weights: Path | None, seed: int) -> None:
+    """Ask, and write the page."""
+    began = time.perf_counter()
+    shown = list(requests(out / "demo"))
+    answer(shown, out / "demo", weights, seed)
+    page = write_page(out, shown, time.perf_counter() - began)
     exact = sum(one.is_exact for one in shown)
     print(f"{page}: {len(shown)} requests; {exact} answers hold exactly what was asked for")
 

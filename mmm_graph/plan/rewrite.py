@@ -8,7 +8,8 @@ from typing import NamedTuple
 from mmm_graph.errors import InputError, problem
 from mmm_graph.graph.graph import Call, Loop, Ref
 from mmm_graph.plan.axes import Axes
-from mmm_graph.plan.flow import Flow, Scope, keyed
+from mmm_graph.plan.flow import Flow, Scope, keyed, optional_keys
+from mmm_graph.plan.presence import declared
 from mmm_graph.plan.rows import BATCHED, model_type
 from mmm_graph.plan.select import Needs
 from mmm_graph.registry.registry import Registry
@@ -178,7 +179,12 @@ class _Proof:
             or self.flow.conditions(node.path)
         ):
             return True
-        return any(self._maybe_absent(ref, scope) for _, ref, scope in self.flow.inputs(node.path))
+        spared = optional_keys(node, declared(node, self.graph, self.registry)[0])  # it runs without these
+        return any(
+            self._maybe_absent(ref, scope)
+            for key, ref, scope in self.flow.inputs(node.path)
+            if key not in spared
+        )
 
 
 def _direct(flow: Flow, ref: Ref, scope: Scope) -> frozenset[Ref]:

@@ -38,6 +38,14 @@ def embeds_ops() -> list[OpType]:
             returns={"embeds": "Embeds[b,t,d]", "pooled": "Embeds[b,e]"},
             doc="Zeros in place of what was encoded of an empty text, as SDXL was trained.",
         ),
+        op_type(
+            "embeds.all",
+            "mmm_cond.ops:count_all",
+            embeds="Embeds[b,t,d]",
+            returns={"mask": "Mask[b,t]"},
+            doc="The mask of embeds that all count. With it guidance runs them in one batch with embeds that have a "
+            "mask.",
+        ),
     ]
 
 

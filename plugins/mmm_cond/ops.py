@@ -47,6 +47,11 @@ def zero_empty(text: Sequence[str], embeds: Tensor, pooled: Tensor) -> dict[str,
     return {"embeds": embeds * kept[:, None, None], "pooled": pooled * kept[:, None]}
 
 
+def count_all(embeds: Tensor) -> Tensor:
+    """Embeds b t d -> a mask b t of ones."""
+    return torch.ones(embeds.shape[:2], dtype=torch.bool, device=embeds.device)
+
+
 def number(like: Any, config: NumberConfig) -> Tensor:
     """The number for each element of `like`: b."""
     return torch.full((len(like),), config.value, device=_device(like))

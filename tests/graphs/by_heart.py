@@ -29,7 +29,7 @@ SAID: dict[str, tuple[str, ...]] = {
     "which digit follows 5?": ("6",),
 }
 """Prompts, and the texts and signals that answer them: an image in three of the eight, two in one of these."""
-LLM = "{vocab_size: 94, max_length: 128, width: 64, depth: 1, num_heads: 2, hidden: 128, tied: true}"
+LLM = "{vocab_size: 94, max_length: 320, width: 64, depth: 1, num_heads: 2, hidden: 128, tied: true}"
 RANDOM = ("to_image", "to_audio", "to_video", "tone.unet", "film.unet", "film.vae")
 TEXTS = ("draw.text", "tone.text", "film.text")
 NEW = ("llm", "ear", "see", "watch", "listen", "tone.text", "film.text", *RANDOM)
@@ -40,8 +40,8 @@ def learn(folder: Path, registry: Registry) -> Path:
     """Teach the decoder, and leave no weights of what makes media at zero; returns a folder with graph.yaml."""
     chats = folder / "chats.jsonl"
     folder.mkdir(exist_ok=True)
-    chats.write_text("".join(f"{json.dumps(_row(*pair))}\n" for pair in SAID.items()), encoding="utf-8")
-    sets = {"train.stages": json.dumps({"heart": _stage(chats)})}
+    chats.write_text("".join(f"{json.dumps(row(*pair))}\n" for pair in SAID.items()), encoding="utf-8")
+    sets = {"train.stages": json.dumps({"heart": stage(chats, len(SAID))})}
     sets |= {"models.llm.config": LLM, **{f"models.{name}.weights": "null" for name in NEW}}
     spec = load_spec(WORLD / "any_to_any.yaml", sets=sets)
     train(spec, registry, folder / "taught", stages=("heart",))
@@ -66,9 +66,10 @@ def owners(prompts: Sequence[str], medium: str) -> tuple[int, ...]:
     return tuple(i for i, prompt in enumerate(prompts) for said in SAID[prompt] if said == medium)
 
 
-def _stage(chats: Path) -> dict[str, Any]:
+def stage(chats: Path, batch: int) -> dict[str, Any]:
+    """The training that learns a file of conversations by heart."""
     return {
-        "data": {"op": "data.conversations", "config": {"path": f"file:{chats}", "batch": len(SAID)}},
+        "data": {"op": "data.conversations", "config": {"path": f"file:{chats}", "batch": batch}},
         "nodes": {
             "chat": {"call": "tok.chat", "in": {"chat": "$data.chat"}, "config": {"generate": False}},
             "next": {
@@ -90,7 +91,8 @@ def _stage(chats: Path) -> dict[str, Any]:
     }
 
 
-def _row(prompt: str, said: Sequence[str]) -> dict[str, Any]:
+def row(prompt: str, said: Sequence[str]) -> dict[str, Any]:
+    """A conversation with an answer of texts and signals."""
     answer = [
         {"type": "signal", "signal": word} if word in MEDIA else {"type": "text", "text": word}
         for word in said

@@ -23,7 +23,7 @@ SD, DRAW = GRAPHS / "models" / "llm_to_sd.yaml", GRAPHS / "world" / "llm_to_draw
 TOKENIZER = GRAPHS / "digits" / "weights" / "tokenizer.json"
 FROZEN = ("llm", "clip", "unet", "vae")
 WORDS = {f"models.{name}.weights": f"file:{TOKENIZER}" for name in ("tok", "clip_tok")}
-LLM = "{vocab_size: 94, max_length: 128, width: 32, depth: 1, num_heads: 2, hidden: 64, tied: true}"
+LLM = "{vocab_size: 94, max_length: 320, width: 32, depth: 1, num_heads: 2, hidden: 64, tied: true}"
 TINY = {
     **WORDS,
     **{f"models.{name}.config": "{max_length: 8, pad: max_length, pad_side: right}" for name in ("tok", "clip_tok")},

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+import mmm_graph as mmm
 from mmm_graph.checkpoint.save import save_module
 from mmm_graph.graph.compile import compile_graph
 from mmm_graph.registry import load_registry, resolve
@@ -20,6 +21,7 @@ from mmm_graph.train.layers import lora_layers
 from mmm_graph.train.trainer import train
 from mmm_llm.config import DecoderConfig
 from mmm_llm.model import Decoder
+from tests.graphs.by_heart import row, stage
 
 WEIGHTS = {
     "eye": 632_829_440,
@@ -173,8 +175,9 @@ def media(tmp_path):
     return tmp_path
 
 
-@pytest.mark.slow
-def test_tiny_ones_learn_in_three_stages(root, media):
+@pytest.fixture
+def tiny(root, media):
+    """What is set so that models are tiny, drawn at random, and read the media."""
     files = {"tok": root / "graphs/world/weights/words"}
     files |= dict.fromkeys(
         ("image_tok", "video_tok", "audio_tok"), root / "graphs/digits/weights/tokenizer.json"
@@ -188,8 +191,12 @@ def test_tiny_ones_learn_in_three_stages(root, media):
     sets |= SMALL | {"train.stages.encode.data.films.config.path": str(media / "films")}
     full = DecoderConfig(vocab_size=88, max_length=128, width=16, depth=1, num_heads=2, hidden=16)
     save_module(Decoder(full), media / "llm.safetensors")  # without rows for the 36 signals
-    sets |= {"models.llm.weights": f"file:{media / 'llm.safetensors'}"}
-    spec = load_spec(root / "graphs/models/nextgpt.yaml", sets=sets)
+    return sets | {"models.llm.weights": f"file:{media / 'llm.safetensors'}"}
+
+
+@pytest.mark.slow
+def test_tiny_ones_learn_in_three_stages(root, media, tiny):
+    spec = load_spec(root / "graphs/models/nextgpt.yaml", sets=tiny)
     train(spec, load_registry(allow=["mmm-graph"]), media / "out")
     with (media / "out" / "metrics.csv").open(encoding="utf-8") as file:
         logged = list(csv.DictReader(file))
@@ -202,3 +209,27 @@ def test_tiny_ones_learn_in_three_stages(root, media):
     assert terms == {"image", "audio", "video", "next", *LOGGED}
     kept = list((media / "out" / "cache").iterdir())
     assert len(kept) == 8, "patches of three encoders, vectors of three texts, two latents"
+
+
+@pytest.mark.slow
+def test_tiny_ones_say_draw_play_and_film(root, media, tiny):
+    said = {"show and play it": ("zero", "image", "audio", "video"), "say it": ("zero",)}
+    chats, taught = media / "chats.jsonl", media / "taught"
+    chats.write_text("".join(f"{json.dumps(row(*pair))}\n" for pair in said.items()), encoding="utf-8")
+    tiny |= {"train.stages": json.dumps({"heart": stage(chats, len(said))}), "max_new_tokens": "48"}
+    tiny |= {"models.llm.config": tiny["models.llm.config"].replace("width: 16", "width: 64")}
+    tiny |= {"models.llm.weights": "null", "models.llm.init": "default"}
+    registry = load_registry(allow=["mmm-graph"])
+    train(load_spec(root / "graphs/models/nextgpt.yaml", sets=tiny), registry, taught, stages=("heart",))
+    session = mmm.load(taught / "graph.yaml", registry=registry)
+    found = session.result(given={"prompt": list(said)}, seed=1)
+    assert found.values["text"] == ["zero", "zero"]
+    assert {name: found.owners[name] for name in ("image", "audio", "video")} == dict.fromkeys(
+        ("image", "audio", "video"), (0,)
+    )
+    assert found.values["image"].shape == (1, 3, 16, 16)
+    assert found.values["video"].shape == (1, 2, 3, 16, 16)
+    assert found.values["audio"].shape[:2] == (1, 1)
+    given = {"image": str(media / "pairs" / "1.png"), "audio": str(media / "sounds" / "0.wav")}
+    heard = session.run(prompt="say it", **given)
+    assert isinstance(heard["text"][0], str) and heard["image"] is heard["audio"] is heard["video"] is None

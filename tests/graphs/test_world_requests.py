@@ -20,7 +20,7 @@ from mmm_graph.graph.graph import Op
 
 WORLD = Path(__file__).resolve().parents[2] / "graphs" / "world"
 ASKED = {"outputs": ["request.chat"]}
-SMALL = "{vocab_size: 94, max_length: 128, width: 32, depth: 1, num_heads: 2, hidden: 64, tied: true}"
+SMALL = "{vocab_size: 94, max_length: 320, width: 32, depth: 1, num_heads: 2, hidden: 64, tied: true}"
 UNTRAINED = {f"models.{name}.weights": "null" for name in ("llm", "ear", "see", "watch", "listen")}
 
 

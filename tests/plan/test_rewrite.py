@@ -53,6 +53,12 @@ def test_what_is_not_provably_the_same_runs_in_turn(old: str, new: str) -> None:
     assert batches(text) == set()
 
 
+def test_an_input_that_may_be_absent_and_is_not_needed_hides_nothing() -> None:
+    text = DIFFUSION.replace("{text: $in.negative}", "{text: $in.negative, mask: $in.mask}")
+    text = text.replace("inputs: {", 'inputs: {mask: "Mask[b,t]?", ')
+    assert text.count("$in.mask") == 1 and batches(text) == {("denoise/pc", "denoise/pu")}
+
+
 def test_a_call_that_reads_the_other_is_not_joined_with_it() -> None:
     text = DIFFUSION.replace(
         "        pu: {call: unet.predict",

@@ -38,7 +38,8 @@ class Latents(nn.Module):
 
     def __init__(self, count: int, width: int) -> None:
         super().__init__()
-        self.latents = nn.Parameter(torch.randn(count, width))
+        self.latents = nn.Parameter(torch.empty(count, width))
+        nn.init.normal_(self.latents)
 
     def forward(self, state: State) -> dict[str, Tensor]:
         return {"h": self.latents.expand(len(need(state, "features", READER)), -1, -1)}

@@ -58,8 +58,8 @@ class WorldConfig(DigitSplit):
         medium: what requests show: the medium itself, or a text that says what it shows.
         every: each item has a picture, a sound and a video of its digit, and captions of them, whether its answer has
             them or not; then `move` is that of this video. false: only what the answer has.
-        before: share of requests that come after another one and its answer. Half of those that would name their digit
-            say "it" then, which is the digit of the other one.
+        before: share of requests that come after another one and its answer, and of these that come after two. Half of
+            those that would name their digit say "it" then, which is the digit of the one before.
         seed: of digits, phrasings, jitter, tones and noise.
         shift: largest displacement of a scan along each axis [pixels of the scan].
         rotate: largest rotation [degrees].

@@ -29,6 +29,8 @@ LEVELS, TWIST = (0.2, 0.9), 4.0
 """Amplitudes of sounds; how much louder one of the two tones may be [dB]."""
 ASKS_MOVE, SAYS_IT = 0.5, 0.5
 """Share of the texts about a video that ask which way the digit goes; of requests that say "it" after another one."""
+MOST_BEFORE = 2
+"""Turns before a request."""
 
 
 class World:
@@ -56,8 +58,7 @@ class World:
         if not 0 <= index < config.length:
             raise IndexError(index)
         given, wanted = self.task(index)
-        plan, made, before = self.plans[index], Maker(self, index), self.earlier[index]
-        chat = [*([] if before is None else self.turn(before)), *self.turn(index)]
+        plan, made, chat = self.plans[index], Maker(self, index), self.chat(index)
         texts = captions(plan.digit, MOVES[plan.move] if plan.move >= 0 else "")
         item: dict[str, object] = {
             "chat": chat,
@@ -78,8 +79,12 @@ class World:
         """What is given and wanted."""
         return self.tasks[int(self.units[index][0] * len(self.tasks))]
 
-    def turn(self, index: int) -> list[dict[str, Any]]:
-        """A request and its answer."""
+    def chat(self, index: int) -> list[dict[str, Any]]:
+        """A request and its answer, after those that go before."""
+        before = self.earlier[index]
+        return [*([] if before is None else self.chat(before)), *self._turn(index)]
+
+    def _turn(self, index: int) -> list[dict[str, Any]]:
         (given, wanted), plan = self.task(index), self.plans[index]
         request: list[dict[str, Any]] = [{"type": "text", "text": plan.request}]
         if given != "text" and self.config.medium == "text":
@@ -92,15 +97,17 @@ class World:
         return [{"role": "user", "content": request}, {"role": "assistant", "content": said}]
 
     def _earlier(self, index: int) -> int | None:
-        """The item whose turn goes before; none has a video to look at, so that two turns are short enough."""
-        config, start = self.config, int(self.units[index][10] * self.config.length)
-        if self._begins(index):
+        """The item whose turns go before; it has one turn less."""
+        count, length = self._before(index), self.config.length
+        if not count:
             return None
-        others = (i % config.length for i in range(start, start + config.length))
-        return next((i for i in others if self._begins(i) and self.task(i)[0] != "video"), None)
+        start = int(self.units[index][10] * length)
+        others = (i % length for i in range(start, start + length))
+        return next((i for i in others if self._before(i) == count - 1), None)
 
-    def _begins(self, index: int) -> bool:
-        return self.units[index][9] >= self.config.before
+    def _before(self, index: int) -> int:
+        """How many turns are to go before an item's."""
+        return sum(self.units[index][9] < self.config.before**k for k in range(1, MOST_BEFORE + 1))
 
     def _plan(self, index: int) -> Plan:
         units, before = self.units[index], self.earlier[index]

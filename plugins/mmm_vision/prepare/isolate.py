@@ -20,7 +20,9 @@ SPECKS, NOISE = 60, 0.95
 
 
 def isolate(image: Tensor | Sequence[Tensor], config: IsolateConfig) -> Tensor:
-    """The thing of each picture, as IsolateConfig says. A canvas of this size on black already stays as it is.
+    """The thing of each picture, as IsolateConfig says.
+
+    What is such a canvas already, with nothing larger than `side` on it, stays as it is.
 
     The ground is the median colour of the border. Where nothing differs from it the canvas is black.
 
@@ -54,7 +56,7 @@ def _isolated(x: Tensor, config: IsolateConfig) -> Tensor:
     """[3,h,w] -> [3,size,size]"""
     border = torch.cat([x[:, 0], x[:, -1], x[:, :, 0], x[:, :, -1]], 1)
     ground = border.median(1).values[:, None]
-    if tuple(x.shape[1:]) == (config.size, config.size) and float(ground.max()) <= DARK:
+    if _is_canvas(x, float(ground.max()), config):
         return x
     canvas = x.new_zeros(1, config.size, config.size)
     light = _light((x - ground[..., None]).abs().amax(0), (border - ground).abs().amax(0))
@@ -63,6 +65,13 @@ def _isolated(x: Tensor, config: IsolateConfig) -> Tensor:
         where = slice(corner, corner + config.side)
         canvas[:, where, where] = _drawn(_cut(light), config)
     return canvas.expand(3, -1, -1)
+
+
+def _is_canvas(x: Tensor, ground: float, config: IsolateConfig) -> bool:
+    if tuple(x.shape[1:]) != (config.size, config.size) or ground > DARK:
+        return False
+    bright = x.amax(0) > EDGE
+    return not bright.any() or max(_cut(bright.float()).shape) <= config.side
 
 
 def _light(far: Tensor, at_border: Tensor) -> Tensor | None:

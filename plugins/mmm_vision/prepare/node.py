@@ -30,6 +30,6 @@ def prepare_nodes() -> list[NodeType]:
             "image.isolate", "mmm_vision.prepare.isolate:isolate", config=IsolateConfig,
             image="Image[b,c,h,w]", returns={"image": "Image[b,3,$size,$size]"},
             doc="Pictures (or a list of pictures of differing sizes) of one thing on a plain ground, whatever the "
-            "colours: the thing in light on black, in the middle of a canvas. Canvases on black stay as they are.",
+            "colours: the thing in light on black, in the middle of a canvas. Such canvases stay as they are.",
         ),
     ]  # fmt: skip

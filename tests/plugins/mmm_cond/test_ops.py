@@ -27,6 +27,11 @@ def test_one_after_the_other() -> None:
             ops.concat([a[:, 0]], ConcatConfig(axis=axis))
 
 
+def test_a_mask_of_all() -> None:
+    mask = ops.count_all(torch.zeros(2, 3, 4))
+    assert mask.shape == (2, 3) and mask.dtype == torch.bool and mask.all()
+
+
 def test_empty_texts() -> None:
     embeds, pooled = torch.randn(2, 3, 4), torch.randn(2, 5)
     found = ops.zero_empty(["", "a cat"], embeds, pooled)

@@ -62,17 +62,18 @@ def test_requests_that_come_after_another_one() -> None:
     said_it = 0
     for i, before in enumerate(data.earlier):
         item, same = data[i], alone[i]
-        assert len(item["chat"]) == (2 if before is None else 4) and item["prompt"] == item["chat"][:-1]
+        assert item["prompt"] == item["chat"][:-1]
         if before is None:
             assert texts(item["chat"]) == texts(same["chat"])
             continue
-        assert texts(item["chat"][:2]) == texts(data[before]["chat"]) and data.earlier[before] is None
-        assert data.task(before)[0] != "video"
-        if item["task"].startswith("text") and not re.search(NUMBER, texts(item["chat"][2:3])[0]):
+        assert texts(item["chat"][:-2]) == texts(data[before]["chat"])
+        if item["task"].startswith("text") and not re.search(NUMBER, texts(item["chat"][-2:-1])[0]):
             said_it += 1
             assert int(item["digit"]) == data.plans[before].digit and data.task(before) != ("text", ("text",))
             assert item["answer"] in ("", str(int(item["digit"])))
-    assert said_it > 5 and 70 < sum(before is not None for before in data.earlier) < 130
+    turns = [len(data.chat(i)) // 2 for i in range(len(data))]
+    assert said_it > 5 and 70 < turns.count(1) < 130 and 30 < turns.count(2) < 70 and 30 < turns.count(3) < 70
+    assert max(turns) == 3
 
 
 def test_answers_are_right() -> None:

@@ -71,6 +71,11 @@ def test_canvases_stay_and_what_is_empty_is_black() -> None:
     assert torch.equal(found[0], canvas.expand(3, -1, -1)) and found[1].eq(0).all()
 
 
+def test_a_digit_that_fills_its_canvas_is_no_canvas() -> None:
+    full = isolate([photo(3, (32, 32), (4, 8)), photo(25, (280, 280), (40, 90))], CONFIG)
+    assert alike(full[0], full[1]) > 0.98 and full[0, :, :8].eq(0).all()
+
+
 def test_what_is_no_picture() -> None:
     for wrong in ([], [torch.zeros(2, 4, 4)], [torch.zeros(3, 0, 4)]):
         with pytest.raises(RunError, match="E743"):
