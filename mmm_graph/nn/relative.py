@@ -63,8 +63,7 @@ class Table(nn.Module):
     def __init__(self, rows: int, num_heads: int) -> None:
         super().__init__()
         self.in_features = num_heads
-        self.weight = nn.Parameter(torch.empty(rows, num_heads))
-        nn.init.normal_(self.weight)
+        self.weight = nn.Parameter(torch.randn(rows, num_heads))
 
 
 class RelativeAttention(nn.Module):

@@ -40,7 +40,7 @@ def skeleton(node: ModelNode, kind: ModelType) -> nn.Module:
 def on_meta() -> Iterator[None]:
     """Inside, modules are made without numbers. Nothing draws any: on the meta device too that would be work, and the
     first time it would import PyTorch's compiler, for two seconds."""
-    with torch.device("meta"), SkipInit():
+    with torch.device("meta"), SkipDraws():
         yield
 
 
@@ -58,6 +58,19 @@ class SkipInit(TorchFunctionMode):
         if is_fill and isinstance(filled, nn.Parameter):
             return filled
         return func(*args, **given)
+
+
+class SkipDraws(SkipInit):
+    """Inside, what would be drawn at random is only allocated: for the meta device, where there are no numbers."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if func in (torch.randn, torch.rand):
+            return torch.empty(
+                *args, **{key: value for key, value in (kwargs or {}).items() if key != "generator"}
+            )
+        return super().__torch_function__(func, types, args, kwargs)
 
 
 FILLS = frozenset(["normal_", "uniform_", "fill_", "zero_", "erfinv_", "mul_", "add_", "clamp_", "copy_"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -146,3 +148,15 @@ def test_a_constructor_that_fails() -> None:
         RunError, match=r"E620.*vae \(vae.x\) cannot be built: ValueError: width must be even"
     ):
         _ = build_models({"vae": node}, registry_of(kind), base=Path())["vae"].object
+
+
+def test_nothing_is_drawn_on_the_meta_device() -> None:
+    script = (
+        "import sys, torch\n"
+        "from mmm_graph.runtime.construct import on_meta\n"
+        "with on_meta():\n"
+        "    made = [torch.randn(2, 3), torch.rand((4,), generator=None), torch.nn.Linear(2, 3).weight]\n"
+        "assert all(each.is_meta for each in made) and [tuple(m.shape) for m in made] == [(2, 3), (4,), (3, 2)]\n"
+        "assert 'sympy' not in sys.modules, 'the compiler was imported'\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

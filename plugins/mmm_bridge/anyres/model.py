@@ -23,8 +23,7 @@ class AnyRes(nn.Module):
     def __init__(self, config: AnyResConfig) -> None:
         super().__init__()
         width = known(config.width, "width")
-        self.newline = nn.Parameter(torch.empty(width))
-        nn.init.normal_(self.newline, std=1 / math.sqrt(width))
+        self.newline = nn.Parameter(torch.randn(width) / math.sqrt(width))
 
     def forward(self, features: Tensor, rows: Tensor, grids: Tensor, sizes: Tensor) -> list[Tensor]:
         """Put the tiles of each picture together.

@@ -38,8 +38,7 @@ class Latents(nn.Module):
 
     def __init__(self, count: int, width: int) -> None:
         super().__init__()
-        self.latents = nn.Parameter(torch.empty(count, width))
-        nn.init.normal_(self.latents)
+        self.latents = nn.Parameter(torch.randn(count, width))
 
     def forward(self, state: State) -> dict[str, Tensor]:
         return {"h": self.latents.expand(len(need(state, "features", READER)), -1, -1)}

@@ -63,8 +63,7 @@ class Turn(nn.Module):
     def __init__(self, config: SignalConfig) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(config.width, config.eps)
-        self.queries = nn.Parameter(torch.empty(1, config.num_queries, config.width))
-        nn.init.normal_(self.queries)
+        self.queries = nn.Parameter(torch.randn(1, config.num_queries, config.width))
 
     def forward(self, state: State) -> dict[str, Tensor]:
         memory = self.norm(need(state, "h", READER))
