@@ -1,4 +1,4 @@
-"""Trains and measures comparisons of docs/digits_that_read.md: `python graphs/compare.py losses`.
+"""Trains and measures comparisons of docs/digits_that_read.md and docs/world.md: `python graphs/compare.py losses`.
 
 Trainings are those of the graph files, each into a folder of its own; what is there already is not trained again, and
 what was stopped goes on.
